@@ -13,7 +13,7 @@ __all__ = ["KINDS", "Built", "Kind", "Support", "build"]
 _ALL = (
     Kind("chair", seats.chair, "floor", (0.6, 0.6, 1.0), per_room=6),
     Kind("stool", seats.stool, "floor", (0.5, 0.5, 0.75), per_room=3),
-    Kind("office chair", seats.office_chair, "floor", (0.75, 0.75, 1.2)),
+    Kind("office chair", seats.office_chair, "floor", (0.75, 0.8, 1.25)),
     Kind("armchair", seats.armchair, "wall-side", (1.05, 1.05, 1.0), front=0.6),
     Kind("sofa", seats.sofa, "wall-side", (2.75, 1.05, 1.0), per_room=1, front=0.7),
     Kind("ottoman", seats.ottoman, "floor", (0.7, 0.7, 0.45)),

@@ -30,7 +30,7 @@ class Support:
 
 @dataclass(frozen=True)
 class Built:
-    """A finished object in its own frame: footprint centred on the origin, lowest point at z = 0, front to +y."""
+    """A finished object in its own frame: footprint centred on the origin, standing on z = 0, front to +y."""
 
     parts: tuple[Part, ...]
     supports: tuple[Support, ...] = ()
@@ -73,9 +73,12 @@ def settle(parts: Sequence[Part], supports: Sequence[Support] = ()) -> Built:
     low, high = bounds_of(parts)
     shift = np.round([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]], 6)
     moved = tuple(replace(p, center=tuple(np.subtract(p.center, shift).tolist())) for p in parts)
-    dx, dy, dz = shift.tolist()
-    carried = (Support(s.height - dz, (s.center[0] - dx, s.center[1] - dy), s.half_size) for s in supports)
-    return Built(moved, tuple(carried))
+    return Built(moved, tuple(_moved(s, shift) for s in supports))
+
+
+def _moved(support: Support, shift: np.ndarray) -> Support:
+    x, y, height = np.round(np.subtract((*support.center, support.height), shift), 6).tolist()
+    return Support(height, (x, y), support.half_size)
 
 
 def box(x: float, y: float, z: float, sx: float, sy: float, sz: float, material: Material) -> Part:
@@ -152,12 +155,10 @@ def ring(
     chord = np.hypot(radii[0] * np.sin(angle), radii[1] * np.cos(angle)) * 2 * math.tan(math.pi / num)
     widest = 1 + math.tan(math.radians(abs(lean_deg))) * height / 2 / min(radii)
     turn = Rotation.from_euler("z", heading) * Rotation.from_euler("y", math.radians(lean_deg))
-    mid = center[2] + height / 2
-    return [
-        Part("box", (center[0] + x[i], center[1] + y[i], mid),
-             (thick / 2, chord[i] / 2 * widest * 1.02, height / 2), tuple(turn[i].as_rotvec().tolist()), material)
-        for i in range(num)
-    ]  # fmt: skip
+    middle = np.array(center) + np.stack([x, y, np.full(num, height / 2)], 1)
+    half = np.stack([np.full(num, thick / 2), chord / 2 * widest * 1.02, np.full(num, height / 2)], 1)
+    staves = zip(middle.tolist(), half.tolist(), turn.as_rotvec().tolist(), strict=True)
+    return [Part("box", tuple(c), tuple(h), tuple(r), material) for c, h, r in staves]
 
 
 def bow(points: Sequence[Sequence[float]], radius: float, material: Material) -> list[Part]:

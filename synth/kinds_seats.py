@@ -182,8 +182,9 @@ def bench(rng: Generator) -> Built:
     for s in (-1, 1):
         x = s * (w / 2 - 0.12)
         parts.append(box(x, 0, height - 0.09, 0.05, d - 0.03, 0.062, plank))
-        parts += [rod((x + s * 0.05, t * (d / 2 - 0.04), 0.0), (x, t * (d / 2 - 0.07), height - 0.06), 0.02, plank)
-                  for t in (-1, 1)]  # fmt: skip
+        for t in (-1, 1):
+            foot, head = (x + s * 0.05, t * (d / 2 - 0.04), 0.0), (x, t * (d / 2 - 0.07), height - 0.06)
+            parts.append(rod(foot, head, 0.02, plank))
     parts.append(box(0, 0, 0.14, w - 0.2, 0.04, 0.04, plank))
     return settle(parts, [top(0, 0, height, w, d)])
 

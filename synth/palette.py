@@ -51,10 +51,12 @@ def solid(code: str, gloss: float = 0.1, glow: float = 0.0) -> Material:
 
 
 def wood(rng: Generator, code: str = "") -> Material:
+    """Boards of one of several woods."""
     return Material(rgb(code or pick(rng, WOODS)), "wood", float(rng.uniform(0.5, 0.9)), 0.15)
 
 
 def cloth(rng: Generator, codes: tuple[str, ...] = CLOTHS) -> Material:
+    """Fabric of some weave in a muted colour."""
     texture = pick(rng, ("fabric", "fabric", "weave", "knit"))
     return Material(rgb(pick(rng, codes)), texture, float(rng.uniform(0.18, 0.35)), 0.0)
 
@@ -70,18 +72,22 @@ def upholstery(rng: Generator) -> Material:
 
 
 def paint(rng: Generator, codes: tuple[str, ...] = PAINTS, gloss: float = 0.2) -> Material:
+    """Lacquer in a quiet colour."""
     return solid(pick(rng, codes), gloss)
 
 
 def bright(rng: Generator, gloss: float = 0.4) -> Material:
+    """Plastic or enamel in a strong colour."""
     return solid(pick(rng, BRIGHTS), gloss)
 
 
 def metal(rng: Generator, code: str = "") -> Material:
+    """Brushed or lacquered metal."""
     return Material(rgb(code or pick(rng, METALS)), "brushed", 0.3, 0.7)
 
 
 def wood_or_paint(rng: Generator) -> Material:
+    """What most furniture is made of."""
     return wood(rng) if rng.uniform() < 0.65 else paint(rng)
 
 

@@ -1,8 +1,8 @@
 """What a simulated room is: items made of convex parts, a shell around them, a light.
 
-Lengths are metres, angles radians, colours linear RGB. World z is up and the floor's top is z = 0; the room fills
-[0, X] x [0, Y] x [0, Z]. An item's frame has its origin at the centre of its footprint, z = 0 at its lowest point,
-and its front towards +y. Every float is rounded to 1e-6 when an object is made, so that JSON repeats it exactly.
+Lengths are metres, angles radians, colours linear RGB. World z is up and the floor's top is z = 0; the room
+fills [0, X] x [0, Y] x [0, Z]. An item's frame has its origin at the centre of its footprint, z = 0 at its
+lowest point, its front towards +y. Every float is rounded to 1e-6 when made, so JSON repeats it exactly.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Part:
     Args:
         shape: one of `SHAPES`.
         center: in the item frame, metres.
-        half_size: half the extent along the part's own axes, metres. A disc has no thickness: its third is stored as 0.
+        half_size: half the extent along the part's own axes, metres. A disc's third is stored as 0.
         rotvec: axis times angle (radians) from part axes to item axes.
         material: what it looks like.
 
@@ -260,8 +260,9 @@ class Scene:
 
     def primitives(self) -> Primitives:
         """All parts as solids in the world, in the order of `all_parts`, float64 on the CPU."""
-        from geom.primitives import Primitives
         from geom.se3 import SE3
+
+        from geom.primitives import Primitives
 
         owners, parts = zip(*self.all_parts(), strict=True)
         yaw = np.array([self.items[i].yaw if i >= 0 else 0.0 for i in owners])
