@@ -1,0 +1,1 @@
+"""Learns what geometry cannot know. Nothing is here yet."""

@@ -1,0 +1,106 @@
+"""`theodolite generate`: a labelled dataset from simulated rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from theodolite.console import Outcome, Progress, check_out_folder, worker_count
+from theodolite.options import CommonOptions, nearest
+
+EXAMPLE = "theodolite generate --out data --num-scenes 20 --tasks A1,A2,D2 --workers 2"
+TASKS = ("A1", "A2", "A3", "A4", "D1", "D2", "D3", "D4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Options of `theodolite generate`."""
+
+    out: Path
+    """folder of the dataset; the same command goes on where an interrupted one stopped"""
+    num_scenes: int
+    """number of simulated rooms"""
+    image_size: tuple[int, int] = field(default=(512, 512), metadata={"metavar": ("W", "H")})
+    """width and height of the pictures, pixels"""
+    tasks: str = ",".join(TASKS)
+    """tasks to ask, separated by commas: A1-A4 camera motion, D1-D4 objects"""
+    workers: int = 0
+    """worker processes; 0 = one for every core. The dataset does not depend on it"""
+    teacher: Literal["render"] = "render"
+    """where the pictures come from: render = the exact ray caster"""
+    preset: Literal["theodolite", "svc", "svc_teacher", "hy"] = "theodolite"
+    """distribution of the motions: our own, or that of a published configuration"""
+    phrasing: Literal["mixed", "open"] = "mixed"
+    """mixed = open, multiple choice and sentence; open = only what the published reward can score"""
+    labels_only: bool = False
+    """compute and write labels without pictures"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_scenes < 1:
+            raise ValueError(f"--num-scenes must be 1 or more, got {self.num_scenes}")
+        check_image_size(self.image_size)
+        parse_tasks(self.tasks)
+
+
+def run(options: Options) -> Outcome:
+    """Generate the dataset; exit status 0."""
+    check_out_folder(options.out)
+    from synth.pipeline import GenerateConfig, generate
+
+    config = GenerateConfig(
+        out=options.out,
+        num_scenes=options.num_scenes,
+        image_size=options.image_size,
+        tasks=parse_tasks(options.tasks),
+        workers=worker_count(options.workers),
+        teacher=options.teacher,
+        seed=options.seed,
+        preset=options.preset,
+        phrasing=options.phrasing,
+        labels_only=options.labels_only,
+    )
+    with Progress() as progress:
+        summary = generate(config, progress=progress)
+    return Outcome(summary_text(summary), {"out": str(options.out)} | dict(summary))
+
+
+def parse_tasks(text: str) -> tuple[str, ...]:
+    """Task names from a comma-separated list, in the order of TASKS.
+
+    Raises:
+        ValueError: if the list is empty or holds an unknown task.
+
+    >>> parse_tasks("D1,A3")
+    ('A3', 'D1')
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in TASKS:
+            raise ValueError(f"--tasks has an unknown task '{name}'; {nearest(name, TASKS)}")
+    if not names:
+        raise ValueError(f"--tasks must name at least one of {', '.join(TASKS)}")
+    return tuple(task for task in TASKS if task in names)
+
+
+def check_image_size(size: tuple[int, int]) -> None:
+    """Refuse a picture without pixels.
+
+    Raises:
+        ValueError: if width or height is below 1.
+    """
+    if min(size) < 1:
+        raise ValueError(f"--image-size must be at least 1 x 1 pixel, got {size[0]} x {size[1]}")
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """Counts of a generated dataset as lines for people."""
+    return "\n".join(f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in summary.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
+    return str(value)

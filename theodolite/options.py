@@ -1,0 +1,173 @@
+"""Options of a command: one frozen dataclass gives the command line, the YAML file and the help."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from argparse import ArgumentError
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+import docstring_parser
+import yaml
+from jsonargparse import (
+    ActionConfigFile,  # pyright: ignore[reportPrivateImportUsage]
+    ArgumentParser,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What every command understands."""
+
+    seed: int = 0
+    """seed of everything random in this command; the same seed gives the same bytes"""
+    json: bool = False
+    """print one JSON object on stdout, and nothing else there"""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"--seed must be 0 or more, got {self.seed}")
+
+
+_PATHS = (Path, Path | None)
+OptionsT = TypeVar("OptionsT", bound=CommonOptions)
+
+
+def read_options(
+    cls: type[OptionsT], argv: Sequence[str], *, prog: str, description: str, example: str
+) -> OptionsT:
+    """Options of a command from its arguments and, below them, from its `--config` file.
+
+    Raises:
+        ValueError: if an argument, a key or a value is not understood; the text is one line that names it.
+        SystemExit: after `--help` or `--print_config`, with status 0.
+    """
+    parser = _parser(cls, prog, description, example)
+    try:
+        values = parser.parse_args(_config_first(argv))
+    except ArgumentError as error:
+        raise ValueError(_one_line(str(error), _flags(cls))) from None
+    types = get_type_hints(cls)
+    return cls(**{field.name: _value(types[field.name], values[field.name]) for field in fields(cls)})
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """A hint for a misspelt word: the known word nearest to it, or all of them.
+
+    >>> nearest("generat", ["demo", "generate"])
+    'did you mean generate?'
+    >>> nearest("zzz", ["demo", "generate"])
+    'known: demo, generate'
+    """
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+
+
+class _ConfigFile(ActionConfigFile):
+    """A YAML file with the fields of the command; an unknown key is named, with the nearest known one."""
+
+    def __call__(self, parser, cfg, values, option_string=None):
+        known = [a.dest for a in parser._actions if a.dest not in ("help", "config", "print_config")]
+        _check_keys(Path(values), known)
+        super().__call__(parser, cfg, values, option_string)
+
+
+def _check_keys(path: Path, known: Sequence[str]) -> None:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ArgumentError(None, f"--config {path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise ArgumentError(
+            None, f"--config {path} must hold 'field: value' lines, got {type(content).__name__}"
+        )
+    for key in content:
+        if key not in known:
+            raise ArgumentError(
+                None, f"--config {path} has an unknown key '{key}'; {nearest(str(key), known)}"
+            )
+
+
+def _parser(cls: type[CommonOptions], prog: str, description: str, example: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=f"example: {example}",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help="YAML file with the same fields")
+    types, helps = get_type_hints(cls), _helps(cls)
+    for field in _own_fields_first(cls):
+        name = field.name if _is_positional(field) else f"--{field.name.replace('_', '-')}"
+        parser.add_argument(name, **_argument(field, types[field.name], helps[field.name]))
+    return parser
+
+
+def _own_fields_first(cls: type[CommonOptions]) -> list[Field[Any]]:
+    common = {field.name for field in fields(CommonOptions)}
+    return sorted(fields(cls), key=lambda field: field.name in common)
+
+
+def _helps(cls: type) -> dict[str, str]:
+    return {
+        param.arg_name: (param.description or "").replace("%", "%%")
+        for base in reversed(cls.__mro__[:-1])
+        for param in docstring_parser.parse_from_object(base).params
+    }
+
+
+def _argument(field: Field[Any], kind: Any, text: str) -> dict[str, Any]:
+    if kind is bool:
+        return {"action": "store_true", "help": text}
+    argument: dict[str, Any] = {"type": kind, "help": text}
+    if kind in _PATHS:
+        argument |= {"type": str, "metavar": field.metadata.get("metavar", "PATH")}
+    if get_origin(kind) is tuple:
+        inner = kind.__args__
+        argument |= {"type": inner[0], "nargs": len(inner), "metavar": field.metadata.get("metavar")}
+    if field.default is not MISSING:
+        argument["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+    elif not _is_positional(field):
+        argument["required"] = True
+    return argument
+
+
+def _is_positional(field: Field[Any]) -> bool:
+    return field.metadata.get("positional", False)
+
+
+def _value(kind: Any, value: Any) -> Any:
+    if value is not None and kind in _PATHS:
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _flags(cls: type[CommonOptions]) -> list[str]:
+    return ["--config", *(f"--{f.name.replace('_', '-')}" for f in fields(cls) if not _is_positional(f))]
+
+
+def _config_first(argv: Sequence[str]) -> list[str]:
+    """What is typed wins over what is in the file, wherever `--config` stands in the line."""
+    first, rest, words = [], [], iter(argv)
+    for word in words:
+        if word == "--config":
+            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            (first if word.startswith("--config=") else rest).append(word)
+    return first + rest
+
+
+def _one_line(message: str, flags: Sequence[str]) -> str:
+    """The parser's message in the words of the command line, with a hint where an option is unknown."""
+    text = " ".join(message.split())
+    text = re.sub(r'Parser key "(\w+)"(?: element \d+)?:', lambda m: f"--{m[1].replace('_', '-')}:", text)
+    text = re.sub(r"typing\.Literal\[(.*?)\]", lambda m: f"one of {m[1]}", text)
+    text = re.sub(r"Expected an? <class '(?:\w+\.)*(\w+)'>\. Got value: (.*)", r"expected \1, got '\2'", text)
+    text = re.sub(r"Expected a one of (.*?)\. Got value: (.*)", r"expected one of \1, got '\2'", text)
+    if unknown := re.match(r"unrecognized arguments: (--[^\s=]+)", text):
+        return f"unknown option {unknown[1]}; {nearest(unknown[1], flags)}"
+    return text

@@ -1,0 +1,1 @@
+"""`theodolite plan`: camera poses for an action sequence, in the first camera's frame."""

@@ -1,0 +1,44 @@
+"""`theodolite verify`: recompute every label of a dataset from its proofs, by a second implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from theodolite.console import DOES_NOT_HOLD, DONE, Outcome, check_dataset_folder, worker_count
+from theodolite.options import CommonOptions
+
+EXAMPLE = "theodolite verify data-demo --json"
+SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Options of `theodolite verify`."""
+
+    dir: Path = field(metadata={"positional": True})
+    """folder of the dataset"""
+    workers: int = 0
+    """worker processes; 0 = one for every core"""
+
+
+def run(options: Options) -> Outcome:
+    """Recompute the labels; exit status 1 if any of them differs."""
+    check_dataset_folder(options.dir)
+    from synth.verify import verify
+
+    report = verify(options.dir, worker_count(options.workers))
+    return Outcome(report_text(report), report, DOES_NOT_HOLD if report["mismatches"] else DONE)
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """The report as lines for people: the count, then the first mismatches."""
+    mismatches = report["mismatches"]
+    head = f"{report['checked']} labels recomputed, {len(mismatches)} mismatches"
+    lines = [" ".join(f"{key}={value}" for key, value in row.items()) for row in mismatches[:SHOWN]]
+    more = (
+        [f"... and {len(mismatches) - SHOWN} more; --json lists them all"] if len(mismatches) > SHOWN else []
+    )
+    return "\n".join([head, *lines, *more])
