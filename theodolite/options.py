@@ -8,7 +8,7 @@ from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import yaml
@@ -127,7 +127,7 @@ def _argument(field: Field[Any], kind: Any, text: str) -> dict[str, Any]:
     if kind in _PATHS:
         argument |= {"type": str, "metavar": field.metadata.get("metavar", "PATH")}
     if get_origin(kind) is tuple:
-        inner = kind.__args__
+        inner = get_args(kind)
         argument |= {"type": inner[0], "nargs": len(inner), "metavar": field.metadata.get("metavar")}
     if field.default is not MISSING:
         argument["default"] = list(field.default) if isinstance(field.default, tuple) else field.default

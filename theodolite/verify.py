@@ -38,7 +38,6 @@ def report_text(report: Mapping[str, Any]) -> str:
     mismatches = report["mismatches"]
     head = f"{report['checked']} labels recomputed, {len(mismatches)} mismatches"
     lines = [" ".join(f"{key}={value}" for key, value in row.items()) for row in mismatches[:SHOWN]]
-    more = (
-        [f"... and {len(mismatches) - SHOWN} more; --json lists them all"] if len(mismatches) > SHOWN else []
-    )
-    return "\n".join([head, *lines, *more])
+    if len(mismatches) > SHOWN:
+        lines.append(f"... and {len(mismatches) - SHOWN} more; --json lists them all")
+    return "\n".join([head, *lines])
