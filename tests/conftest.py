@@ -1,0 +1,33 @@
+"""Shared by every test: reproducible hypothesis draws and one table of tolerances."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("theodolite", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.load_profile("theodolite")
+
+# Relative to values of order 1 to 10; loosening one of these needs a reason where it is done.
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5}
+
+
+@pytest.fixture(params=[torch.float64, torch.float32], ids=["float64", "float32"])
+def dtype(request: pytest.FixtureRequest) -> torch.dtype:
+    """Each floating type that the engine supports."""
+    return request.param
+
+
+@pytest.fixture
+def tolerance(dtype: torch.dtype) -> float:
+    """The tolerance that belongs to `dtype`."""
+    return TOLERANCES[dtype]
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device that the engine supports; CUDA is skipped where there is none."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device on this machine")
+    return torch.device(request.param)
