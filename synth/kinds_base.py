@@ -154,7 +154,7 @@ def ring(
     heading = np.arctan2(radii[0] * np.sin(angle), radii[1] * np.cos(angle))  # of the ellipse's normal
     chord = np.hypot(radii[0] * np.sin(angle), radii[1] * np.cos(angle)) * 2 * math.tan(math.pi / num)
     widest = 1 + math.tan(math.radians(abs(lean_deg))) * height / 2 / min(radii)
-    turn = Rotation.from_euler("z", heading) * Rotation.from_euler("y", math.radians(lean_deg))
+    turn = Rotation.from_euler("z", heading[:, None]) * Rotation.from_euler("y", math.radians(lean_deg))
     middle = np.array(center) + np.stack([x, y, np.full(num, height / 2)], 1)
     half = np.stack([np.full(num, thick / 2), chord / 2 * widest * 1.02, np.full(num, height / 2)], 1)
     staves = zip(middle.tolist(), half.tolist(), turn.as_rotvec().tolist(), strict=True)

@@ -12,16 +12,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from geom.primitives import Primitives
+from geom.se3 import SE3
 from synth.textures import TEXTURE_NAMES
-
-if TYPE_CHECKING:
-    from geom.primitives import Primitives
 
 SHAPES = ("box", "cylinder", "ellipsoid", "disc")
 """Shape names in the order of `geom.primitives` codes."""
@@ -260,14 +259,10 @@ class Scene:
 
     def primitives(self) -> Primitives:
         """All parts as solids in the world, in the order of `all_parts`, float64 on the CPU."""
-        from geom.se3 import SE3
-
-        from geom.primitives import Primitives
-
         owners, parts = zip(*self.all_parts(), strict=True)
         yaw = np.array([self.items[i].yaw if i >= 0 else 0.0 for i in owners])
         origin = np.array([self.items[i].position if i >= 0 else (0.0, 0.0, 0.0) for i in owners])
-        R_world_item = Rotation.from_euler("z", yaw)
+        R_world_item = Rotation.from_euler("z", yaw[:, None])
         R_world_part = R_world_item * Rotation.from_rotvec([p.rotvec for p in parts])
         t_world_part = origin + R_world_item.apply([p.center for p in parts])
         half = np.array([p.half_size for p in parts])
