@@ -1,0 +1,144 @@
+"""How much of an object a camera sees: a partition of its silhouette by solid angle.
+
+Around the camera centre the object covers a patch of the sphere of directions. Each direction of that patch is
+exactly one of: *visible* (in the image, and the object is the first thing met), *hidden* by another object or the
+room, *outside* the image though in front, or *behind* the camera (z <= 0). The four shares sum to 1. Shares of
+solid angle, unlike shares of pixels, are defined beside and behind the camera too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from geom.camera import PinholeCamera
+
+# Beyond this angle from its axis a flat grid is stretched too thin (1 / cos^3); the whole sphere is used instead.
+_MAX_TANGENT_ANGLE = math.radians(70)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Shares of an object's silhouette, by solid angle; they sum to 1.
+
+    `hidden_by` lists (item_idx of the occluder, share), largest first; item_idx -1 is the room itself.
+    """
+
+    visible: float
+    outside: float
+    behind: float
+    hidden_by: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def hidden(self) -> float:
+        """Share that lies in the image but behind another object or the room."""
+        return math.fsum(share for _, share in self.hidden_by)
+
+
+def silhouette_grid(
+    hull: Float[Tensor, "n 3"], origin: Float[Tensor, "3"], *, num_rays: int
+) -> tuple[Float[Tensor, "m 3"], Float[Tensor, " m"]]:
+    """Spread rays evenly over all directions in which a convex hull may be met from `origin`.
+
+    The rays are the cell centres of a grid on a plane that faces the hull, cut to the hull's extent there; a hull
+    that surrounds the origin too widely for that gets an equal-area spiral over the whole sphere. The grid turns
+    with the world, not with a camera, so turning a camera in place moves no ray.
+
+    Args:
+        hull: points (world, metres) whose convex hull holds the object.
+        origin: camera centre (world, metres).
+        num_rays: about how many rays.
+
+    Returns:
+        direction: world, not normalised.
+        solid_angle: steradians that each ray stands for.
+
+    Raises:
+        ValueError: if num_rays < 1, or a hull point lies at the origin.
+    """
+    if num_rays < 1:
+        raise ValueError(f"num_rays must be at least 1, got {num_rays}")
+    offset = hull - origin
+    dist = offset.norm(dim=-1, keepdim=True)
+    if not bool((dist > 0).all()):
+        raise ValueError(
+            "the camera centre lies on a point of the object's hull: its silhouette is undefined there"
+        )
+    unit = offset / dist
+    axis = unit.amin(0) + unit.amax(0)
+    axis = axis / axis.norm().clamp_min(1e-12)
+    if float((unit @ axis).min()) < math.cos(_MAX_TANGENT_ANGLE):
+        return _sphere_spiral(num_rays, hull.dtype)
+    return _tangent_grid(unit, axis, num_rays)
+
+
+def _tangent_grid(unit: Tensor, axis: Tensor, num_rays: int) -> tuple[Tensor, Tensor]:
+    up = torch.tensor([0.0, 0.0, 1.0] if abs(float(axis[2])) < 0.9 else [1.0, 0.0, 0.0], dtype=axis.dtype)
+    right = torch.linalg.cross(axis, up)
+    right = right / right.norm()
+    up = torch.linalg.cross(right, axis)
+    plane = unit @ torch.stack([right, up], -1) / (unit @ axis)[:, None]
+    low, extent = plane.amin(0), (plane.amax(0) - plane.amin(0)).clamp_min(1e-9)
+    rows = max(1, round(math.sqrt(num_rays * float(extent[1] / extent[0]))))
+    cols = max(1, round(num_rays / rows))
+    a = low[0] + extent[0] * (torch.arange(cols, dtype=axis.dtype) + 0.5) / cols
+    b = low[1] + extent[1] * (torch.arange(rows, dtype=axis.dtype) + 0.5) / rows
+    b, a = torch.meshgrid(b, a, indexing="ij")
+    a, b = a.reshape(-1, 1), b.reshape(-1, 1)
+    cell = float(extent.prod()) / (rows * cols)
+    # A cell of a plane at distance 1 seen at angle th covers cell * cos^3(th) steradians.
+    return axis + a * right + b * up, (cell * (1 + a * a + b * b) ** -1.5)[:, 0]
+
+
+def _sphere_spiral(num_rays: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    i = torch.arange(num_rays, dtype=dtype) + 0.5
+    z = 1 - 2 * i / num_rays
+    angle = i * (math.pi * (3 - math.sqrt(5)))
+    ring = (1 - z * z).sqrt()
+    direction = torch.stack([ring * angle.cos(), ring * angle.sin(), z], -1)
+    return direction, torch.full((num_rays,), 4 * math.pi / num_rays, dtype=dtype)
+
+
+def partition(
+    d_cam: Float[Tensor, "n 3"],
+    solid_angle: Float[Tensor, " n"],
+    first_item: Int[Tensor, " n"],
+    item_idx: int,
+    camera: PinholeCamera,
+) -> Partition:
+    """Sum up what becomes of the directions of one object's silhouette.
+
+    Args:
+        d_cam: directions that meet the object, camera frame, any length.
+        solid_angle: steradians per direction.
+        first_item: item_idx of the first thing met in each direction (-1 the room).
+        item_idx: the object itself.
+
+    Raises:
+        ValueError: if no direction meets the object (inside it, or it has no extent).
+    """
+    total = float(solid_angle.sum())
+    if not total > 0:
+        raise ValueError("no direction meets the object: is the camera inside it, or has it no extent?")
+    in_front, inside = in_view(d_cam, camera)
+    share = lambda mask: float(solid_angle[mask].sum()) / total  # noqa: E731
+    hidden = inside & (first_item != item_idx)
+    by = [(int(i), share(hidden & (first_item == i))) for i in first_item[hidden].unique()]
+    return Partition(
+        visible=share(inside & ~hidden),
+        outside=share(in_front & ~inside),
+        behind=share(~in_front),
+        hidden_by=tuple(sorted(by, key=lambda pair: (-pair[1], pair[0]))),
+    )
+
+
+def in_view(
+    d_cam: Float[Tensor, "*batch 3"], camera: PinholeCamera
+) -> tuple[Bool[Tensor, "*batch"], Bool[Tensor, "*batch"]]:
+    """Say for each direction whether it points in front of the camera (z > 0), and into the image."""
+    uv, in_front = camera.project(d_cam, z_near=torch.finfo(d_cam.dtype).tiny)
+    return in_front, in_front & camera.contains(uv)
