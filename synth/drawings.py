@@ -1,0 +1,162 @@
+"""Small drawings of a proof: boxes over a picture, the motion from above, the shares of an object."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geom.actions import parse_actions
+from synth.page import Html, join, tag
+
+PARTS = {"visible": "seen", "hidden": "hidden", "outside": "outside", "behind": "behind"}
+"""Share of an object's silhouette, and the class that colours it."""
+
+_SIDE = 100.0
+_MARGIN = 14.0
+_MIN_EXTENT_M = 1.0
+_SAME_PLACE_M = 1e-3
+_BAR_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+
+
+def boxes_svg(boxes: Sequence[tuple[str, str, Sequence[float]]], width: int, height: int) -> Html:
+    """Boxes over a picture of `width` x `height` pixels.
+
+    Args:
+        boxes: (class, label, x1 y1 x2 y2 in pixels); the class says the colour, an empty label shows none.
+    """
+    drawn = [_box(kind, label, box, width, height) for kind, label, box in boxes]
+    return tag("svg", *drawn, viewBox=f"0 0 {width} {height}", aria_hidden="true")
+
+
+def _box(kind: str, label: str, box: Sequence[float], width: int, height: int) -> Html:
+    x1, y1, x2, y2 = box
+    corner = {"x": _num(x1), "y": _num(y1), "width": _num(x2 - x1), "height": _num(y2 - y1)}
+    size = max(width, height) / 24
+    baseline = y1 - size * 0.3 if y1 > size * 1.4 else min(y1 + size, height - 2)
+    text_at = {"x": _num(max(x1 + size * 0.15, 2)), "y": _num(baseline)}
+    style = f"font-size:{_num(size)}px;stroke-width:{_num(size / 6)}px"
+    text = tag("text", label, **text_at, style=style) if label else None
+    return tag(
+        "g",
+        tag("rect", class_="halo", **corner),
+        tag("rect", class_="line", **corner),
+        text,
+        class_=f"box {kind}",
+    )
+
+
+def shares_html(title: str, sight: Mapping[str, Any]) -> Html:
+    """One bar of how an object's silhouette is shared out in one view, and the same in words.
+
+    >>> "visible 75 %" in shares_html("before", {"visible": 0.75, "hidden": 0.25})
+    True
+    """
+    if sight.get("visible") is None:
+        return join(tag("span", title), tag("span", "undefined: the camera is inside it", class_="dim"))
+    parts = [(name, share) for name in PARTS if (share := float(sight.get(name) or 0.0)) > 0]
+    bars = [tag("i", class_=PARTS[name], style=f"width:{_num(100 * share)}%") for name, share in parts]
+    words = ", ".join(f"{name} {_percent(share)}{_by(name, sight)}" for name, share in parts)
+    bar = tag("span", *bars, class_="bar", role="img", aria_label=words, title=words)
+    return join(tag("span", title), bar, tag("span", words, class_="words"))
+
+
+def _by(name: str, sight: Mapping[str, Any]) -> str:
+    by = sight.get("hidden_by") if name == "hidden" else None
+    if not by:
+        return ""
+    return f" (by {', '.join(f'{who} {_percent(share)}' for who, share in _sorted_shares(by))})"
+
+
+def _sorted_shares(by: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(by.items(), key=lambda pair: -pair[1])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
+
+
+def motion_svg(
+    T_world_cam: NDArray[np.float64], K: NDArray[np.float64], width: int, actions: str, unit: str
+) -> Html:
+    """The motion seen from above, in the first camera's frame: x to the right, forward up.
+
+    Args:
+        T_world_cam: poses before and after, (2, 4, 4).
+        K: intrinsics in pixels of pictures `width` wide; the drawn wedge is the field of view.
+        actions: action text; gives the corners of the path if it leads to the stored pose.
+        unit: name of one unit of length, for the scale bar.
+    """
+    end = np.linalg.inv(T_world_cam[0]) @ T_world_cam[1]
+    path = motion_path(end, actions)
+    extent = max(float(np.ptp(path, axis=0).max()), _MIN_EXTENT_M)
+    zoom = (_SIDE - 2 * _MARGIN) / (1.5 * extent)
+    to_page = _to_page(path, zoom)
+    half_fov = math.atan(width / 2 / K[0, 0])
+    heading = math.atan2(end[0, 2], end[2, 2])
+    reach = _SIDE * 0.2
+    line = "M" + "L".join(_point(p) for p in to_page)
+    return tag(
+        "svg",
+        _scale_bar(zoom, unit),
+        _wedge("start", to_page[0], 0.0, half_fov, reach),
+        _wedge("end", to_page[-1], heading, half_fov, reach),
+        tag("path", class_="path", d=line),
+        viewBox=f"0 0 {_num(_SIDE)} {_num(_SIDE)}",
+        role="img",
+        aria_label=f"seen from above: {actions}",
+    )
+
+
+def motion_path(end: NDArray[np.float64], actions: str) -> NDArray[np.float64]:
+    """Corners of the path on the ground, (n, 2): x right and z forward of the first camera.
+
+    Args:
+        end: pose of the second camera in the first camera's frame; it decides, not the text.
+
+    >>> motion_path(np.eye(4), "turn left 30 degrees").tolist()
+    [[0.0, 0.0], [0.0, 0.0]]
+    """
+    ground = end[[0, 2], 3]
+    try:
+        corners = parse_actions(actions).poses().t.numpy()[:, [0, 2]]
+    except ValueError:
+        corners = np.zeros((0, 2))
+    if len(corners) and np.abs(corners[-1] - ground).max() < _SAME_PLACE_M:
+        return corners
+    return np.array([[0.0, 0.0], ground])
+
+
+def _to_page(path: NDArray[np.float64], zoom: float) -> NDArray[np.float64]:
+    """Metres to the drawing's units: centred, forward up."""
+    middle = (path.min(axis=0) + path.max(axis=0)) / 2
+    return _SIDE / 2 + (path - middle) * [zoom, -zoom]
+
+
+def _scale_bar(zoom: float, unit: str) -> Html:
+    length = max((step for step in _BAR_STEPS if step * zoom <= _SIDE / 2), default=_BAR_STEPS[0])
+    x, y = 5.0, _SIDE - 5.0
+    line = f"M{_num(x)},{_num(y - 2)}v2h{_num(length * zoom)}v-2"
+    text = tag("text", f"{length:g} {unit}", x=_num(x), y=_num(y - 4))
+    return join(tag("path", class_="scale-bar", d=line, fill="none"), text)
+
+
+def _wedge(kind: str, apex: NDArray[np.float64], heading: float, half_fov: float, reach: float) -> Html:
+    """A camera: the wedge of its field of view; `heading` in radians, positive to the right."""
+    left, right = (
+        apex + reach * np.array([math.sin(a), -math.cos(a)]) for a in (heading - half_fov, heading + half_fov)
+    )
+    big = int(2 * half_fov > math.pi)
+    arc = f"M{_point(apex)}L{_point(left)}A{_num(reach)},{_num(reach)} 0 {big} 1 {_point(right)}Z"
+    return tag("path", class_=kind, d=arc)
+
+
+def _point(p: NDArray[np.float64]) -> str:
+    return f"{_num(p[0])},{_num(p[1])}"
+
+
+def _num(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
