@@ -44,7 +44,7 @@ class ActionKind(Enum):
         return ActionKind.of(self.axis, -self.sign)
 
     @staticmethod
-    def of(axis: str, sign: float) -> ActionKind:
+    def of(axis: str, sign: float | int) -> ActionKind:
         """Return the kind along an axis, by the sign of a coordinate: `of("x", -0.3)` is LEFT."""
         return _BY_AXIS_SIGN[axis, 1 if sign > 0 else -1]
 
@@ -97,7 +97,7 @@ _DEGREES = ("deg", "degs", "degree", "degrees", "°")
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _NON_FINITE = r"[-+]?(?:nan|inf(?:inity)?)"
 _ACTION = re.compile(
-    rf"(?P<name>[a-z][a-z_ ]*?)[_\s]*(?P<number>{_NUMBER}|\b{_NON_FINITE})\s*(?P<unit>[a-z°]*)", re.I
+    rf"(?P<name>[a-z][a-z_ ]*?)[_\s]*(?P<number>{_NUMBER}|(?<![a-z]){_NON_FINITE})\s*(?P<unit>[a-z°]*)", re.I
 )
 _COUNTED = re.compile(r"(?P<count>[0-9]+)\s+steps?\s*\|\s*(?P<rest>.*)", re.I | re.S)
 _BETWEEN = re.compile(r"\s*;\s*|\s*,\s*(?:and\s+)?|\s+and\s+", re.I)
@@ -148,13 +148,9 @@ def parse_pairs(text: str) -> list[tuple[ActionKind, float]]:
     body = text.strip().removesuffix(".").strip()
     counted = _COUNTED.fullmatch(body)
     parts = _BETWEEN.split(counted["rest"] if counted else body)
-    pairs = [
-        _parse_one(_ORDER_WORD.sub("", part, count=1) if _ORDER_WORD.match(part) else part) for part in parts
-    ]
+    pairs = [_parse_one(_ORDER_WORD.sub("", part, count=1) if _ORDER_WORD.match(part) else part) for part in parts]
     if counted and int(counted["count"]) != len(pairs):
-        raise ValueError(
-            f"the step count must equal the number of actions, got {counted['count']} for {len(pairs)}"
-        )
+        raise ValueError(f"the step count must equal the number of actions, got {counted['count']} for {len(pairs)}")
     return pairs
 
 
@@ -205,16 +201,12 @@ def _check_unit(kind: ActionKind, match: re.Match[str], part: str) -> None:
 def _amount(number: str, part: str, kind: ActionKind) -> float:
     value = float(number)
     if not math.isfinite(value):
-        raise ValueError(
-            f"a size must be finite, got {number} in {part!r}; was it computed from missing data?"
-        )
+        raise ValueError(f"a size must be finite, got {number} in {part!r}; was it computed from missing data?")
     if value < 0:
         raise ValueError(
             f"a size must be > 0, got {number} in {part!r}; write {kind.opposite.value} for the other way"
             " (a pose string such as left-10 is read by synth.plans.parse_pose_string)"
         )
     if value == 0:
-        raise ValueError(
-            f"a size must be > 0, got {number} in {part!r}; leave out an action that does nothing"
-        )
+        raise ValueError(f"a size must be > 0, got {number} in {part!r}; leave out an action that does nothing")
     return value

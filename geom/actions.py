@@ -58,7 +58,7 @@ class Action:
     """
 
     kind: ActionKind
-    amount: float
+    amount: float | int
     """Metres for moves, degrees for turns; always > 0, the direction is in the kind."""
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Action:
             )
 
     @staticmethod
-    def of(axis: str, signed_amount: float) -> Action:
+    def of(axis: str, signed_amount: float | int) -> Action:
         """Return the action along `z`, `x` or `turn` with a signed amount (positive: ahead, right)."""
         return Action(ActionKind.of(axis, signed_amount), abs(signed_amount))
 
