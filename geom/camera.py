@@ -63,8 +63,8 @@ class PinholeCamera:
             raise ValueError(
                 f"hfov must be between 0 and pi radians, got {hfov.tolist()}; was it in degrees?"
             )
-        focal = width / 2 / (hfov / 2).tan()
-        return PinholeCamera(_matrix(focal, focal, focal.new_tensor([width / 2, height / 2])), width, height)
+        focal = (width / 2 / (hfov / 2).tan())[..., None].expand(*hfov.shape, 2)
+        return PinholeCamera(_matrix(focal, focal.new_tensor([width / 2, height / 2])), width, height)
 
     def project(
         self, p_cam: Float[Tensor, "*points 3"], *, z_near: float = 1e-3
@@ -133,14 +133,12 @@ class PinholeCamera:
         A cut-out that reaches beyond the image is a padded image.
         """
         moved = self.principal_point - self.principal_point.new_tensor([left, top])
-        return PinholeCamera(_matrix(*self.focal.unbind(-1), moved), width, height)
+        return PinholeCamera(_matrix(self.focal, moved), width, height)
 
     def resize(self, width: int, height: int) -> PinholeCamera:
         """Return the camera of the image stretched to a new size, also unevenly; exact at pixel centres."""
         factor = self.focal.new_tensor([width / self.width, height / self.height])
-        return PinholeCamera(
-            _matrix(*(self.focal * factor).unbind(-1), self.principal_point * factor), width, height
-        )
+        return PinholeCamera(_matrix(self.focal * factor, self.principal_point * factor), width, height)
 
     def to(self, *args: Any, **kwargs: Any) -> PinholeCamera:
         """Return the camera on another device or in another dtype, as `Tensor.to`."""
@@ -176,10 +174,10 @@ def _field_of_view(focal: Tensor, center: Tensor, size: int) -> Tensor:
     return (center / focal).atan() + ((size - center) / focal).atan()
 
 
-def _matrix(fx: Tensor, fy: Tensor, principal_point: Tensor) -> Tensor:
-    cx, cy = principal_point.expand(*fx.shape, 2).unbind(-1)
-    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
-    return torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one], -1).unflatten(-1, (3, 3))
+def _matrix(focal: Tensor, principal_point: Tensor) -> Tensor:
+    upper = torch.cat([torch.diag_embed(focal), principal_point.expand_as(focal)[..., None]], -1)
+    last_row = focal.new_tensor([0, 0, 1]).expand(*focal.shape[:-1], 1, 3)
+    return torch.cat([upper, last_row], -2)
 
 
 def _require_last(value: Tensor, name: str, size: int) -> None:

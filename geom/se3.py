@@ -29,9 +29,9 @@ class SE3:
     [2.0, 0.0, 2.0]
     """
 
-    R: Float[Tensor, "*batch 3 3"]
+    R: Float[Tensor, "*#batch 3 3"]
     """Rotation; columns are b's axes in a."""
-    t: Float[Tensor, "*batch 3"]
+    t: Float[Tensor, "*#batch 3"]
     """Origin of b in a, metres."""
 
     def __post_init__(self) -> None:
