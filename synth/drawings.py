@@ -35,10 +35,10 @@ def boxes_svg(boxes: Sequence[tuple[str, str, Sequence[float]]], width: int, hei
 def _box(kind: str, label: str, box: Sequence[float], width: int, height: int) -> Html:
     x1, y1, x2, y2 = box
     corner = {"x": _num(x1), "y": _num(y1), "width": _num(x2 - x1), "height": _num(y2 - y1)}
-    size = max(width, height) / 24
+    size = max(width, height) / 26
     baseline = y1 - size * 0.3 if y1 > size * 1.4 else min(y1 + size, height - 2)
     text_at = {"x": _num(max(x1 + size * 0.15, 2)), "y": _num(baseline)}
-    style = f"font-size:{_num(size)}px;stroke-width:{_num(size / 6)}px"
+    style = f"font-size:{_num(size)}px;stroke-width:{_num(size / 10)}px"
     text = tag("text", label, **text_at, style=style) if label else None
     return tag(
         "g",
@@ -97,7 +97,7 @@ def motion_svg(
     to_page = _to_page(path, zoom)
     half_fov = math.atan(width / 2 / K[0, 0])
     heading = math.atan2(end[0, 2], end[2, 2])
-    reach = _SIDE * 0.2
+    reach = _SIDE * 0.24
     line = "M" + "L".join(_point(p) for p in to_page)
     return tag(
         "svg",

@@ -36,15 +36,15 @@ class Sample:
 
 
 def subset_folders(root: Path) -> list[Path]:
-    """Folders of a dataset that hold questions.
+    """Folders that hold questions: `root` itself, or those in it.
 
     Raises:
         ValueError: if there is none.
     """
-    found = [path for path in sorted(root.iterdir()) if path.is_dir() and _tasks_file(path)]
-    if not found:
-        raise ValueError(f"no dataset in {root}: no folder in it holds {' or '.join(TASKS_FILES)}")
-    return found
+    places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    if found := [path for path in places if _tasks_file(path)]:
+        return found
+    raise ValueError(f"no dataset in {root}: neither it nor a folder in it holds {' or '.join(TASKS_FILES)}")
 
 
 def _tasks_file(subset: Path) -> Path | None:
@@ -106,9 +106,7 @@ def _read_lines(subset: Path, numbers: set[int]) -> Iterator[Sample]:
     proofs = _rows(subset / PROOFS_FILE, numbers)
     for (number, task), (_, proof) in zip(_rows(path, numbers), proofs, strict=True):
         if task["id"] != proof["id"]:
-            raise ValueError(
-                f"line {number} of {subset.name}: the proof is of {proof['id']}, not of {task['id']}"
-            )
+            raise ValueError(f"line {number} of {subset.name}: the proof is of {proof['id']}, not of {task['id']}")
         yield Sample(subset, task, proof)
 
 

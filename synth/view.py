@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synth.drawings import boxes_svg, motion_svg, shares_html
+from synth.drawings import PARTS, boxes_svg, motion_svg, shares_html
 from synth.files import write_whole
 from synth.page import Html, join, page, tag, void
 from synth.samples import Sample, pick_samples, picture_uri
@@ -119,10 +119,7 @@ def _legend() -> Html:
         )
         for layer, text in LAYERS.items()
     ]
-    parts = [
-        tag("span", tag("span", class_=f"swatch {kind}", style="border:0"), f" {kind}")
-        for kind in ("seen", "hidden", "outside", "behind")
-    ]
+    parts = [tag("label", tag("span", class_=f"swatch {PARTS[part]}", style="border:0"), part) for part in PARTS]
     return tag("span", *labels, *parts, class_="legend")
 
 
@@ -131,7 +128,7 @@ def _card(sample: Sample, images: Mapping[str, str]) -> Html:
     return tag(
         "article",
         _card_head(sample),
-        tag("div", tag("div", _pair(sample, images), _shares(sample)), _talk(sample), class_="columns"),
+        tag("div", _look(sample, images), _talk(sample), class_="columns"),
         _proof(sample),
         class_="card",
         tabindex="0",
@@ -152,8 +149,9 @@ def _card_head(sample: Sample) -> Html:
     )
 
 
-def _pair(sample: Sample, images: Mapping[str, str]) -> Html:
-    return tag("div", _figure(sample, images, 0), _figure(sample, images, 1), class_="pair")
+def _look(sample: Sample, images: Mapping[str, str]) -> Html:
+    pair = tag("div", _figure(sample, images, 0), _figure(sample, images, 1), class_="pair")
+    return tag("div", pair, tag("div", _motion(sample), _shares(sample), class_="under"))
 
 
 def _figure(sample: Sample, images: Mapping[str, str], index: int) -> Html:
@@ -194,7 +192,9 @@ def _shares(sample: Sample) -> Html | None:
         join(tag("span", tag("b", item["item_id"]), f" {item['role']}", class_="who"), *_item_shares(item))
         for item in sample.proof.get("items", ())
     ]
-    return tag("div", *rows, class_="shares") if rows else None
+    if not rows:
+        return None
+    return tag("section", tag("h3", "Where the object is"), tag("div", *rows, class_="shares"))
 
 
 def _item_shares(item: Mapping[str, Any]) -> list[Html]:
@@ -207,7 +207,6 @@ def _talk(sample: Sample) -> Html:
         "div",
         tag("section", tag("h3", "Question"), tag("div", _with_slots(question), class_="question")),
         tag("section", tag("h3", "Answer"), tag("div", answer, class_="reply")),
-        _motion(sample),
         _margins(sample),
         class_="stack",
     )

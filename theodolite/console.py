@@ -31,28 +31,23 @@ class Outcome:
 class Progress:
     """Shows on stderr how far work has come: a bar on a terminal, elsewhere a line each `every_s` seconds.
 
-    Call it with what is done and the total; a new `what` starts a new bar.
+    Call it with the number of steps done and the number in all.
     """
 
-    def __init__(self, every_s: float = 5.0) -> None:
+    def __init__(self, what: str, every_s: float = 5.0) -> None:
+        self._what = what
         self._every_s = every_s
-        self._what = ""
         self._bar: tqdm | None = None
         self._last = time.monotonic()
 
-    def __call__(self, done: int, total: int, what: str = "") -> None:
-        """Say that `done` of `total` steps of the work called `what` are behind us."""
+    def __call__(self, done: int, total: int) -> None:
+        """Say that `done` of `total` steps are behind us."""
         if sys.stderr.isatty():
-            self._draw(done, total, what)
+            self._bar = self._bar or tqdm(total=total, desc=self._what, file=sys.stderr, leave=False)
+            self._bar.update(done - self._bar.n)
         elif time.monotonic() - self._last >= self._every_s:
             self._last = time.monotonic()
-            sys.stderr.write(f"{what or 'done'}: {done} of {total}\n")
-
-    def _draw(self, done: int, total: int, what: str) -> None:
-        if self._bar is None or what != self._what:
-            self.close()
-            self._what, self._bar = what, tqdm(total=total, desc=what or None, file=sys.stderr, leave=False)
-        self._bar.update(done - self._bar.n)
+            sys.stderr.write(f"{self._what}: {done} of {total}\n")
 
     def close(self) -> None:
         """Remove the bar."""

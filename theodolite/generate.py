@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from theodolite.console import Outcome, Progress, check_out_folder, worker_count
 from theodolite.options import CommonOptions, nearest
+
+if TYPE_CHECKING:
+    from synth.pipeline import GenerateConfig
 
 EXAMPLE = "theodolite generate --out data --num-scenes 20 --tasks A1,A2,D2 --workers 2"
 TASKS = ("A1", "A2", "A3", "A4", "D1", "D2", "D3", "D4")
@@ -48,23 +51,36 @@ class Options(CommonOptions):
 def run(options: Options) -> Outcome:
     """Generate the dataset; exit status 0."""
     check_out_folder(options.out)
-    from synth.pipeline import GenerateConfig, generate
+    from synth.pipeline import GenerateConfig
 
     config = GenerateConfig(
-        out=options.out,
         num_scenes=options.num_scenes,
+        seed=options.seed,
         image_size=options.image_size,
         tasks=parse_tasks(options.tasks),
-        workers=worker_count(options.workers),
         teacher=options.teacher,
-        seed=options.seed,
         preset=options.preset,
         phrasing=options.phrasing,
         labels_only=options.labels_only,
     )
-    with Progress() as progress:
-        summary = generate(config, progress=progress)
-    return Outcome(summary_text(summary), {"out": str(options.out)} | dict(summary))
+    payload = make_subset(options.out, config, worker_count(options.workers))
+    return Outcome(subset_text(payload), {"out": str(options.out), **payload})
+
+
+def make_subset(out: Path, config: GenerateConfig, workers: int) -> dict[str, Any]:
+    """Generate one subset with progress on stderr; returns its counts."""
+    from synth.pipeline import generate
+
+    with Progress(f"{config.subset}: scenes") as progress:
+        summary = generate(out, config, workers=workers, progress=progress)
+    return {
+        "subset": config.subset,
+        "scenes": summary.scenes,
+        "transitions": summary.transitions,
+        "questions": dict(sorted(summary.questions.items())),
+        "left_out": dict(summary.left_out.most_common()),
+        "seconds": {stage: round(value, 3) for stage, value in summary.seconds.items()},
+    }
 
 
 def parse_tasks(text: str) -> tuple[str, ...]:
@@ -95,12 +111,13 @@ def check_image_size(size: tuple[int, int]) -> None:
         raise ValueError(f"--image-size must be at least 1 x 1 pixel, got {size[0]} x {size[1]}")
 
 
-def summary_text(summary: Mapping[str, Any]) -> str:
-    """Counts of a generated dataset as lines for people."""
-    return "\n".join(f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in summary.items())
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
-    return str(value)
+def subset_text(payload: Mapping[str, Any]) -> str:
+    """Counts of a subset as lines for people."""
+    questions = payload["questions"]
+    by_task = ", ".join(f"{task} {count}" for task, count in questions.items())
+    counts = f"{payload['scenes']} scenes, {payload['transitions']} transitions"
+    lines = [f"{payload['subset']}: {counts}, {sum(questions.values())} questions ({by_task})"]
+    if payload["left_out"]:
+        lines.append("not asked, by cause:")
+        lines += [f"  {count:>7}  {cause}" for cause, count in payload["left_out"].items()]
+    return "\n".join(lines)

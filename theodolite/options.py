@@ -36,9 +36,7 @@ _PATHS = (Path, Path | None)
 OptionsT = TypeVar("OptionsT", bound=CommonOptions)
 
 
-def read_options(
-    cls: type[OptionsT], argv: Sequence[str], *, prog: str, description: str, example: str
-) -> OptionsT:
+def read_options(cls: type[OptionsT], argv: Sequence[str], *, prog: str, description: str, example: str) -> OptionsT:
     """Options of a command from its arguments and, below them, from its `--config` file.
 
     Raises:
@@ -81,14 +79,10 @@ def _check_keys(path: Path, known: Sequence[str]) -> None:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ArgumentError(None, f"--config {path} cannot be read: {error}") from None
     if not isinstance(content, dict):
-        raise ArgumentError(
-            None, f"--config {path} must hold 'field: value' lines, got {type(content).__name__}"
-        )
+        raise ArgumentError(None, f"--config {path} must hold 'field: value' lines, got {type(content).__name__}")
     for key in content:
         if key not in known:
-            raise ArgumentError(
-                None, f"--config {path} has an unknown key '{key}'; {nearest(str(key), known)}"
-            )
+            raise ArgumentError(None, f"--config {path} has an unknown key '{key}'; {nearest(str(key), known)}")
 
 
 def _parser(cls: type[CommonOptions], prog: str, description: str, example: str) -> ArgumentParser:

@@ -35,6 +35,6 @@ def run(options: Options) -> Outcome:
     check_out_folder(out.parent)
     from synth.view import write_view
 
-    shown, total = write_view(options.dir, out, limit=options.limit, seed=options.seed)
+    shown, total = write_view(options.dir, out, limit=options.limit)
     payload = {"page": str(out), "shown": shown, "samples": total, "bytes": out.stat().st_size}
     return Outcome(f"{out}: {shown} of {total} samples", payload)
