@@ -1,7 +1,7 @@
 """A picture of a simulated room from one cast of primary rays: one lamp with soft shadows, light from everywhere.
 
-Shadows use one ray per pixel: each pixel of a 4 x 4 block aims at another of 16 points of the lamp, and a 4 x 4
-mean over pixels of the same face makes them smooth (interleaved sampling: Keller and Heidrich 2001). Nothing is
+Every second pixel sends a shadow ray. The eight of a 4 x 4 block aim at eight points of the lamp, and a 4 x 4 mean
+over pixels of the same face makes shadows smooth (interleaved sampling: Keller and Heidrich 2001). Nothing is
 random, so equal inputs give equal bytes.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -22,7 +22,10 @@ from geom.se3 import SE3
 from synth.scene import Light, Scene
 from synth.surfaces import Faces, SurfaceTable, albedo, faces, surface_table, take
 
-_BLOCK = 4
+_POINTS = 8
+_ORDER = np.array([[-1, 0, -1, 5], [6, -1, 3, -1], [-1, 4, -1, 1], [2, -1, 7, -1]], np.int64)
+_WINDOW = (-1, 1, 2)  # neighbours of a pixel in its 4-wide window
+_BAND = 64  # rows worked on at once
 _CLEARANCE = 0.004  # metres between a surface and the start of its shadow ray: more than the mesh's gap
 _WARM, _COOL = (1.06, 1.0, 0.92), (0.95, 1.0, 1.07)
 _BRIGHTEST = 8.0
@@ -35,6 +38,25 @@ class Caster(Protocol):
     def occluded(self, origin: Tensor, direction: Tensor, t_max: float = ...) -> Tensor: ...
 
 
+class _Lit(NamedTuple):
+    """Every pixel before shadows are known; planes are (P,) float32."""
+
+    color: np.ndarray  # (3, P) linear albedo
+    lamp: np.ndarray  # diffuse light that the whole lamp would give
+    shine: np.ndarray  # its highlight
+    rest: np.ndarray  # light that no shadow touches
+    key: np.ndarray  # int32, equal on pixels of one face
+
+    @staticmethod
+    def empty(count: int) -> _Lit:
+        planes = np.empty((6, count), np.float32)
+        return _Lit(planes[:3], *planes[3:], np.empty(count, np.int32))
+
+    def part(self, at: slice) -> _Lit:
+        """Views of some of the pixels."""
+        return _Lit(self.color[:, at], *(plane[at] for plane in self[1:]))
+
+
 @dataclass(frozen=True)
 class Shader:
     """Draws views of one scene; make it once and use it for every view.
@@ -42,6 +64,7 @@ class Shader:
     Args:
         scene: what is drawn.
         caster: shadow rays through the same primitives.
+        table: of the scene's surfaces.
     """
 
     scene: Scene
@@ -70,88 +93,98 @@ class Shader:
         size = (camera.height, camera.width)
         if tuple(hit.t.shape) != size:
             raise ValueError(f"hit must have one ray per pixel, {size}, got {tuple(hit.t.shape)}")
-        missed = hit.prim_idx.numpy().ravel() < 0
-        prim = np.where(missed, 0, hit.prim_idx.numpy().ravel())
-        z_depth = np.where(missed, 1.0, hit.t.numpy().ravel()).astype(np.float32)
-        eye = T_world_cam.t.numpy().astype(np.float32)
-        to_eye = _view_directions(camera, T_world_cam, z_depth)
-        p_world = [e - d for e, d in zip(eye, to_eye, strict=True)]
-        found = faces(self.table, prim, p_world, eye)
-        linear = self._radiance(found, p_world, to_eye, z_depth / float(camera.K[0, 0]), size)
-        for plane in linear:
-            plane[missed] = 0
-        key = (found.prim * 3 + found.axis).astype(np.int32).reshape(size)
-        return _smooth_edges(_to_srgb(linear, size), key)
+        lit = _Lit.empty(camera.height * camera.width)
+        bands = [(rows, slice(rows.start * camera.width, rows.stop * camera.width)) for rows in _bands(size[0])]
+        rays = [self._light_band(lit.part(at), camera, T_world_cam, rows, hit) for rows, at in bands]
+        seen = self._seen_by_lamp(np.concatenate(rays), lit, size).ravel()
+        image = np.empty((*size, 3), np.uint8)
+        for rows, at in bands:
+            image[rows] = _developed(lit.part(at), seen[at]).reshape(-1, camera.width, 3)
+        image[hit.prim_idx.numpy() < 0] = 0
+        return _smooth_edges(image, lit.key.reshape(size))
 
-    def _radiance(
-        self,
-        found: Faces,
-        p_world: list[np.ndarray],
-        to_eye: list[np.ndarray],
-        pixel_m: np.ndarray,
-        size: tuple[int, int],
-    ) -> list[np.ndarray]:
-        """Linear RGB that leaves the surfaces towards the camera."""
+    def _light_band(self, out: _Lit, camera: PinholeCamera, T_world_cam: SE3, rows: slice, hit: Hit) -> np.ndarray:
+        """Fill some rows and return their shadow rays: a band fits the processor's cache, the image does not."""
+        prim, z_depth = hit.prim_idx[rows].numpy().ravel(), hit.t[rows].numpy().ravel().astype(np.float32)
+        missed = prim < 0
+        if missed.any():
+            prim, z_depth = np.where(missed, 0, prim), np.where(missed, np.float32(1), z_depth)
+        eye = T_world_cam.t.numpy().astype(np.float32)
+        to_eye = _view_directions(camera, T_world_cam, rows, z_depth)
+        p_world = [e - d for e, d in zip(eye, to_eye, strict=True)]
+        found = faces(self.table, prim.astype(np.int64, copy=False), p_world, eye)
+        np.add(found.prim * 3, found.axis, out=out.key, casting="unsafe")
         distance = np.sqrt(_dot(to_eye, to_eye))
-        facing = np.abs(_dot(found.normal, to_eye)) / distance
+        facing = np.abs(_dot(found.normal, to_eye))
+        facing /= distance
         # A slanted pixel covers more of the surface; the root is a compromise between blur and flicker.
-        color = albedo(self.table, found, pixel_m / np.sqrt(facing + np.float32(0.02)), size)
-        lamp, shine = self._lamp(found, p_world, to_eye, distance, size)
-        everywhere = self._ambient(found, p_world)
-        glow = take(self.table.glow, found.prim)
-        shine *= take(self.table.gloss, found.prim)
-        for plane, warm, cool in zip(color, _WARM, _COOL, strict=True):
-            plane *= lamp * np.float32(warm) + everywhere * np.float32(cool) + glow
-            plane += shine
-        return color
+        pixel_m = z_depth / (np.sqrt(facing + np.float32(0.02)) * np.float32(camera.K[0, 0]))
+        albedo(self.table, found, pixel_m, camera.width, out.color)
+        self._lamp(out, found, p_world, to_eye, distance)
+        self._ambient(out.rest, found, p_world)
+        return self._aim(out, found, p_world, rows, camera.width)
 
     def _lamp(
         self,
+        out: _Lit,
         found: Faces,
         p_world: list[np.ndarray],
         to_eye: list[np.ndarray],
         distance: np.ndarray,
-        size: tuple[int, int],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Diffuse light from the lamp, and its highlight (before gloss), both with soft shadows."""
+    ) -> None:
+        """Diffuse light and highlight of the unshadowed lamp."""
         light = self.scene.light
         to_lamp = [np.float32(c) - p for c, p in zip(light.position, p_world, strict=True)]
-        reach = np.sqrt(_dot(to_lamp, to_lamp))
-        cosine = np.maximum(_dot(found.normal, to_lamp) / reach, 0)
+        reach2 = _dot(to_lamp, to_lamp)
+        reach = np.sqrt(reach2)
+        cosine = _dot(found.normal, to_lamp) / reach
         # The lamp faces down; a little of its light goes sideways and up.
-        beam = np.maximum(to_lamp[2] / reach, 0) * np.float32(0.9) + np.float32(0.1)
-        seen = self._seen_by_lamp(found, p_world, cosine, size)
-        arriving = seen * beam * np.float32(light.intensity) / (reach * reach + np.float32(0.3))
+        arriving = np.maximum(to_lamp[2] / reach, 0) * np.float32(0.9) + np.float32(0.1)
+        arriving *= np.float32(light.intensity) / (reach2 + np.float32(0.3))
+        arriving *= cosine > 0
         half = [a / reach + b / distance for a, b in zip(to_lamp, to_eye, strict=True)]
-        aligned = np.maximum(_dot(found.normal, half) / np.sqrt(_dot(half, half) + np.float32(1e-9)), 0)
+        aligned = np.maximum(_dot(found.normal, half), 0) / np.sqrt(_dot(half, half) + np.float32(1e-9))
         for _ in range(5):
             aligned *= aligned
-        return arriving * cosine, arriving * aligned
+        np.multiply(arriving, cosine, out=out.lamp)
+        np.multiply(arriving, aligned, out=out.shine)
+        out.shine[:] *= take(self.table.gloss, found.prim)
 
-    def _seen_by_lamp(
-        self, found: Faces, p_world: list[np.ndarray], cosine: np.ndarray, size: tuple[int, int]
-    ) -> np.ndarray:
-        """Fraction of the lamp that each pixel sees, (P,)."""
-        lit = np.flatnonzero(cosine > 0)
-        target = _lamp_points(self.scene.light)[:, _pattern(size).ravel()[lit]]
-        rays = np.empty((2, len(lit), 3), np.float32)
-        for i in range(3):
-            rays[0, :, i] = p_world[i][lit] + np.float32(_CLEARANCE) * found.normal[i][lit]
-            rays[1, :, i] = target[i] - rays[0, :, i]
-        blocked = self.caster.occluded(torch.from_numpy(rays[0]), torch.from_numpy(rays[1]), 1.0).numpy()
-        seen = np.zeros(size, np.uint8)
-        seen.ravel()[lit] = ~blocked
-        key = (found.prim * 3 + found.axis).astype(np.int32).reshape(size)
-        return _mean_on_face(seen, key).ravel()
-
-    def _ambient(self, found: Faces, p_world: list[np.ndarray]) -> np.ndarray:
-        """Light from everywhere: most on what faces up, less in the corners of the room."""
-        light = (found.normal[2] * np.float32(0.18) + np.float32(0.82)) * np.float32(self.scene.light.ambient)
+    def _ambient(self, out: np.ndarray, found: Faces, p_world: list[np.ndarray]) -> None:
+        """Light from everywhere: most on what faces up, less in the corners of the room; and the surface's own."""
+        np.multiply(found.normal[2], np.float32(0.18), out=out)
+        out += np.float32(0.82)
         for k, length in enumerate(self.scene.room_size):
-            open_ = 1 - np.abs(found.normal[k])
-            for gap in (p_world[k], np.float32(length) - p_world[k]):
-                light *= 1 - np.float32(0.45) * open_ * np.exp(np.minimum(gap, 9) * np.float32(-5))
-        return light
+            gap = np.abs(p_world[k] - np.float32(length / 2))
+            gap -= np.float32(length / 2)
+            gap *= np.float32(5)
+            shut = np.exp(np.minimum(gap, 0, out=gap), out=gap)
+            shut *= 1 - np.abs(found.normal[k])
+            out *= 1 - np.float32(0.45) * shut
+        out *= np.float32(self.scene.light.ambient)
+        out += take(self.table.glow, found.prim)
+
+    def _aim(self, out: _Lit, found: Faces, p_world: list[np.ndarray], rows: slice, width: int) -> np.ndarray:
+        """Shadow rays from just above the surface to a point of the lamp, where pixels ask for one."""
+        which = _pattern(rows, width)
+        ask = np.flatnonzero((which >= 0) & (out.lamp > 0))
+        which = which[ask]
+        rays = np.empty((len(ask), 6), np.float32)
+        for i, points in enumerate(_lamp_points(self.scene.light)):
+            start = take(found.normal[i], ask)
+            start *= np.float32(_CLEARANCE)
+            start += take(p_world[i], ask)
+            rays[:, i] = start
+            np.subtract(take(points, which), start, out=rays[:, 3 + i])
+        return rays
+
+    def _seen_by_lamp(self, rays: np.ndarray, lit: _Lit, size: tuple[int, int]) -> np.ndarray:
+        """Fraction of the lamp that each pixel sees, (h, w)."""
+        asked = _pattern(slice(0, size[0]), size[1]) >= 0
+        seen = np.zeros(size, np.uint8)
+        ends = torch.from_numpy(rays)
+        seen.ravel()[asked & (lit.lamp > 0)] = ~self.caster.occluded(ends[:, :3], ends[:, 3:], 1.0).numpy()
+        return _mean_on_face(seen, asked.astype(np.uint8).reshape(size), lit.key.reshape(size))
 
 
 def shade(scene: Scene, caster: Caster, camera: PinholeCamera, T_world_cam: SE3, hit: Hit) -> np.ndarray:
@@ -166,49 +199,55 @@ def _dot(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _view_directions(camera: PinholeCamera, T_world_cam: SE3, z_depth: np.ndarray) -> list[np.ndarray]:
+def _bands(height: int) -> list[slice]:
+    return [slice(top, min(top + _BAND, height)) for top in range(0, height, _BAND)]
+
+
+def _view_directions(camera: PinholeCamera, T_world_cam: SE3, rows: slice, z_depth: np.ndarray) -> list[np.ndarray]:
     """From the surface points back to the camera, world, metres: three (P,) planes."""
     K, R = camera.K.numpy(), T_world_cam.R.numpy()
     right = ((np.arange(camera.width) + 0.5 - K[0, 2]) / K[0, 0])[None]
-    down = ((np.arange(camera.height) + 0.5 - K[1, 2]) / K[1, 1])[:, None]
-    planes = [(-(row[0] * right + row[1] * down + row[2])).astype(np.float32).ravel() for row in R]
-    return [np.multiply(plane, z_depth, out=plane) for plane in planes]
+    down = ((np.arange(rows.start, rows.stop) + 0.5 - K[1, 2]) / K[1, 1])[:, None]
+    planes = [((row[0] * right).astype(np.float32) + (row[1] * down + row[2]).astype(np.float32)).ravel() for row in R]
+    return [np.multiply(plane, -z_depth, out=plane) for plane in planes]
 
 
-def _pattern(size: tuple[int, int]) -> np.ndarray:
-    """Which of the 16 lamp points each pixel aims at: a 4 x 4 ordered dither."""
-    order = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
-    rows, cols = (np.arange(n) % _BLOCK for n in size)
-    return order[rows[:, None], cols[None]]
+def _pattern(rows: slice, width: int) -> np.ndarray:
+    """Which of the lamp's points each pixel aims at, (P,); -1 for every second pixel, which does not ask."""
+    down, right = np.arange(rows.start, rows.stop) % 4, np.arange(width) % 4
+    return _ORDER[down[:, None], right[None]].ravel()
 
 
 def _lamp_points(light: Light) -> np.ndarray:
-    """16 points spread evenly over the lamp's disc (Vogel's spiral), (3, 16) float32, world."""
-    i = np.arange(_BLOCK**2)
-    r, angle = light.radius * np.sqrt((i + 0.5) / _BLOCK**2), i * math.pi * (3 - math.sqrt(5))
+    """Points spread evenly over the lamp's disc (Vogel's spiral), (3, 8) float32, world."""
+    i = np.arange(_POINTS)
+    r, angle = light.radius * np.sqrt((i + 0.5) / _POINTS), i * math.pi * (3 - math.sqrt(5))
     flat = np.stack([r * np.cos(angle), r * np.sin(angle), 0 * r])
     return (np.array(light.position)[:, None] + flat).astype(np.float32)
 
 
-def _mean_on_face(seen: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Mean over a 4 x 4 window, leaving out pixels of other faces; first along rows, then along columns."""
-    count = np.ones_like(seen)
+def _mean_on_face(seen: np.ndarray, asked: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Mean of the pixels that asked in a 4 x 4 window on the same face; first along rows, then along columns.
+
+    A lone pixel with nobody to ask counts as lit.
+    """
     for axis in (1, 0):
-        seen, count = _window_sum(seen, key, axis), _window_sum(count, key, axis)
-    return seen.astype(np.float32) / count
+        same = [key[here] == key[there] for here, there in (_shifted(s, axis) for s in _WINDOW)]
+        seen, asked = _window_sum(seen, same, axis), _window_sum(asked, same, axis)
+    lone = asked == 0
+    return (seen + lone).astype(np.float32) / (asked + lone)
 
 
-def _window_sum(values: np.ndarray, key: np.ndarray, axis: int) -> np.ndarray:
+def _window_sum(values: np.ndarray, same: list[np.ndarray], axis: int) -> np.ndarray:
     out = values.copy()
-    for shift in (-1, 1, 2):
+    for shift, matches in zip(_WINDOW, same, strict=True):
         here, there = _shifted(shift, axis)
-        out[here] += values[there] * (key[here] == key[there])
+        out[here] += values[there] * matches
     return out
 
 
 def _shifted(shift: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    ahead, behind = slice(shift, None) if shift > 0 else slice(None, shift), None
-    behind = slice(None, -shift) if shift > 0 else slice(-shift, None)
+    ahead, behind = slice(max(shift, 0), min(shift, 0) or None), slice(max(-shift, 0), min(-shift, 0) or None)
     every = slice(None)
     return ((every, behind), (every, ahead)) if axis == 1 else ((behind, every), (ahead, every))
 
@@ -224,14 +263,18 @@ def _tone_codes() -> np.ndarray:
 _TONE = _tone_codes()
 
 
-def _to_srgb(linear: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """Exposure, tone curve and sRGB of three planes: (h, w, 3) uint8."""
-    out = []
-    for plane in linear:
-        np.minimum(plane, np.float32(_BRIGHTEST), out=plane)
-        np.sqrt(plane, out=plane)
-        plane *= np.float32((_CODES - 1) / math.sqrt(_BRIGHTEST))
-        out.append(take(_TONE, plane.astype(np.int32)).reshape(size))
+def _developed(lit: _Lit, seen: np.ndarray) -> np.ndarray:
+    """Add shadows, expose, and encode as sRGB: (P, 1, 3) uint8."""
+    lamp, shine, out = seen * lit.lamp, seen * lit.shine, []
+    for plane, warm, cool in zip(lit.color, _WARM, _COOL, strict=True):
+        light = lamp * np.float32(warm)
+        light += lit.rest * np.float32(cool)
+        light *= plane
+        light += shine
+        np.minimum(light, np.float32(_BRIGHTEST), out=light)
+        np.sqrt(light, out=light)
+        light *= np.float32((_CODES - 1) / math.sqrt(_BRIGHTEST))
+        out.append(take(_TONE, light.astype(np.int64)))
     return cv2.merge(out)
 
 

@@ -18,7 +18,7 @@ _LEVELS = 6
 _PAD = 2
 _SLOT = SIZE + 2 * _PAD
 _NAMES = ("", *sorted(TEXTURE_NAMES))
-_SQUARE = ((np.arange(256) / 255.0) ** 2).astype(np.float32)
+_SIZES = np.float32([SIZE >> level for level in range(_LEVELS)])
 _GRAINED = ("wood", "brushed")
 
 
@@ -42,7 +42,7 @@ def atlas() -> Atlas:
             padded = cv2.copyMakeBorder(image, _PAD, _PAD, _PAD, _PAD, border)
             texels[slot * _SLOT : slot * _SLOT + width, x : x + width] = padded
             image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return Atlas(texels, (left + _PAD).astype(np.float32))
+    return Atlas(texels, (left + _PAD - 0.5).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def surface_table(scene: Scene) -> SurfaceTable:
         is_picture=is_picture,
         swaps=np.array([look.texture in _GRAINED for look in looks]),
         per_metre=np.where(is_picture, 1 / longest, 1 / scale).astype(np.float32),
-        slot=np.array([_NAMES.index(look.texture) for look in looks], np.float32) * _SLOT + _PAD,
+        slot=np.array([_NAMES.index(look.texture) for look in looks], np.float32) * _SLOT + (_PAD - 0.5),
         tint=_planes(np.array(tint)),
         gloss=np.array([look.gloss for look in looks], np.float32),
         glow=np.array([look.glow for look in looks], np.float32),
@@ -186,12 +186,13 @@ def _set_normals(table: SurfaceTable, found: Faces, at: np.ndarray, gradient: li
         plane[at] = n / length
 
 
-def albedo(table: SurfaceTable, found: Faces, pixel_m: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
-    """Linear RGB of the surface at each pixel: three (P,) planes.
+def albedo(table: SurfaceTable, found: Faces, pixel_m: np.ndarray, width: int, out: np.ndarray) -> None:
+    """Write the linear RGB of the surface at each pixel into three planes.
 
     Args:
         pixel_m: (P,) width of a pixel on the surface, metres.
-        shape: (height, width) of the image; P = height * width.
+        width: of the image; P is a multiple of it.
+        out: (3, P) float32.
     """
     u, v = _texture_coords(table, found)
     prim = found.prim
@@ -199,16 +200,17 @@ def albedo(table: SurfaceTable, found: Faces, pixel_m: np.ndarray, shape: tuple[
     texels *= pixel_m
     texels *= SIZE
     level = np.clip(np.frexp(texels)[1], 0, _LEVELS - 1)
-    size = np.ldexp(np.float32(SIZE), -level)
+    size = take(_SIZES, level)
     u *= size
     u += take(atlas().left, level)
-    u -= np.float32(0.5)
     v *= size
     v += take(table.slot, prim)
-    v -= np.float32(0.5)
-    rgb = cv2.remap(atlas().texels, u.reshape(shape), v.reshape(shape), cv2.INTER_LINEAR)
-    planes = [_SQUARE[plane.ravel()] for plane in cv2.split(rgb)]
-    return [np.multiply(p, take(tint, prim), out=p) for p, tint in zip(planes, table.tint, strict=True)]
+    rgb = cv2.remap(atlas().texels, u.reshape(-1, width), v.reshape(-1, width), cv2.INTER_LINEAR)
+    for texel, tint, plane in zip(cv2.split(rgb), table.tint, out, strict=True):
+        # Texels are square roots: half the bits where the eye sees half as much.
+        np.multiply(texel.ravel(), np.float32(1 / 255), out=plane)
+        plane *= plane
+        plane *= take(tint, prim)
 
 
 def _texture_coords(table: SurfaceTable, found: Faces) -> tuple[np.ndarray, np.ndarray]:
