@@ -176,7 +176,7 @@ def _nearest(name: str) -> str:
     words = re.sub(r"\s*\b(?:m|meters?|metres?|deg|degrees?)$", "", words)
     close = difflib.get_close_matches(words, _SPELLINGS, n=1, cutoff=0.0)
     kind = _SPELLINGS[close[0]] if close else ActionKind.FORWARD
-    return sentence(kind, 30 if kind.is_turn else 0.5)
+    return sentence(kind, 30.0 if kind.is_turn else 0.5)
 
 
 def _kind(name: str, part: str) -> ActionKind:
