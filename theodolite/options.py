@@ -120,14 +120,20 @@ def _argument(field: Field[Any], kind: Any, text: str) -> dict[str, Any]:
     argument: dict[str, Any] = {"type": kind, "help": text}
     if kind in _PATHS:
         argument |= {"type": str, "metavar": field.metadata.get("metavar", "PATH")}
-    if get_origin(kind) is tuple:
-        inner = get_args(kind)
+    if inner := _tuple_parts(kind):
         argument |= {"type": inner[0], "nargs": len(inner), "metavar": field.metadata.get("metavar")}
     if field.default is not MISSING:
         argument["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
     elif not _is_positional(field):
         argument["required"] = True
     return argument
+
+
+def _tuple_parts(kind: Any) -> tuple[Any, ...]:
+    """Types in a tuple, optional or not; nothing for any other type."""
+    if get_origin(kind) is tuple:
+        return get_args(kind)
+    return next((get_args(part) for part in get_args(kind) if get_origin(part) is tuple), ())
 
 
 def _is_positional(field: Field[Any]) -> bool:
