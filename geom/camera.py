@@ -42,7 +42,7 @@ class PinholeCamera:
 
     @staticmethod
     def from_hfov(
-        hfov: float | Float[Tensor, "*batch"],
+        hfov: float | int | Float[Tensor, "*batch"],
         width: int,
         height: int,
         *,
@@ -60,14 +60,12 @@ class PinholeCamera:
         """
         hfov = torch.as_tensor(hfov, dtype=dtype, device=device)
         if not bool(((hfov > 0) & (hfov < math.pi)).all()):
-            raise ValueError(
-                f"hfov must be between 0 and pi radians, got {hfov.tolist()}; was it in degrees?"
-            )
+            raise ValueError(f"hfov must be between 0 and pi radians, got {hfov.tolist()}; was it in degrees?")
         focal = (width / 2 / (hfov / 2).tan())[..., None].expand(*hfov.shape, 2)
         return PinholeCamera(_matrix(focal, focal.new_tensor([width / 2, height / 2])), width, height)
 
     def project(
-        self, p_cam: Float[Tensor, "*points 3"], *, z_near: float = 1e-3
+        self, p_cam: Float[Tensor, "*points 3"], *, z_near: float | int = 1e-3
     ) -> tuple[Float[Tensor, "*out 2"], Bool[Tensor, "*out"]]:
         """Project camera-frame points to pixels, and say which results mean anything.
 
@@ -104,9 +102,7 @@ class PinholeCamera:
         xy = (uv - self.principal_point) / self.focal
         return torch.cat([xy, torch.ones_like(xy[..., :1])], -1)
 
-    def unproject(
-        self, uv: Float[Tensor, "*pixels 2"], z_depth: Float[Tensor, "*depths"]
-    ) -> Float[Tensor, "*out 3"]:
+    def unproject(self, uv: Float[Tensor, "*pixels 2"], z_depth: Float[Tensor, "*depths"]) -> Float[Tensor, "*out 3"]:
         """Return the camera-frame points, metres, seen at pixels with a given z-depth (not ray distance).
 
         Raises:
@@ -127,7 +123,7 @@ class PinholeCamera:
         size = uv.new_tensor([self.width, self.height])
         return ((uv >= 0) & (uv <= size)).all(-1)
 
-    def crop(self, left: float, top: float, width: int, height: int) -> PinholeCamera:
+    def crop(self, left: float | int, top: float | int, width: int, height: int) -> PinholeCamera:
         """Return the camera of the cut-out whose corner (0, 0) lies at pixel position (left, top).
 
         A cut-out that reaches beyond the image is a padded image.
@@ -182,9 +178,7 @@ def _matrix(focal: Tensor, principal_point: Tensor) -> Tensor:
 
 def _require_last(value: Tensor, name: str, size: int) -> None:
     if value.shape[-1:] != (size,):
-        raise ValueError(
-            f"{name} must have shape (..., {size}), got {tuple(value.shape)}; is it homogeneous?"
-        )
+        raise ValueError(f"{name} must have shape (..., {size}), got {tuple(value.shape)}; is it homogeneous?")
 
 
 def _check_intrinsics(K: Tensor) -> None:
@@ -193,9 +187,7 @@ def _check_intrinsics(K: Tensor) -> None:
     if not bool(K.isfinite().all()):
         raise ValueError("K must be finite, got NaN or inf")
     if not bool((K[..., 2, :] == K.new_tensor([0, 0, 1])).all()):
-        raise ValueError(
-            f"last row of K must be (0, 0, 1), got {K[..., 2, :].tolist()}; was K passed transposed?"
-        )
+        raise ValueError(f"last row of K must be (0, 0, 1), got {K[..., 2, :].tolist()}; was K passed transposed?")
     focal = K[..., :2, :2].diagonal(dim1=-2, dim2=-1)
     if not bool((focal > 0).all()):
         raise ValueError(f"focal lengths must be > 0 pixels, got {focal.tolist()}; is the camera mirrored?")

@@ -116,9 +116,7 @@ def to_colmap(T_world_cam: SE3) -> tuple[Float[Tensor, "*batch 4"], Float[Tensor
     return rotation_to_quaternion_wxyz(T_cam_world.R), T_cam_world.t
 
 
-def from_nerfstudio(
-    transform_matrix: Float[Tensor, "*batch rows 4"], *, tolerance: float | None = None
-) -> SE3:
+def from_nerfstudio(transform_matrix: Float[Tensor, "*batch rows 4"], *, tolerance: float | None = None) -> SE3:
     """Return T_world_cam of a `transform_matrix` of nerfstudio's transforms.json: OpenGL camera-to-world."""
     return from_c2w(transform_matrix, axes="opengl", tolerance=tolerance)
 
@@ -161,7 +159,7 @@ def _principal_point_shift(K: Tensor) -> Tensor:
     return shift
 
 
-def _opencv_from(axes: CameraAxes, like: Tensor) -> SE3:
+def _opencv_from(axes: str, like: Tensor) -> SE3:
     """Return the turn between the camera axes given and ours; it is its own inverse."""
     if axes not in ("opencv", "opengl"):
         raise ValueError(f"camera axes must be opencv or opengl, got {axes!r}")

@@ -49,9 +49,7 @@ class SE3:
     @staticmethod
     def identity(*batch: int, dtype: torch.dtype = torch.float64, device: Any = None) -> SE3:
         """Return identities of the given batch shape."""
-        return SE3(
-            torch.eye(3, dtype=dtype, device=device), torch.zeros(*batch, 3, dtype=dtype, device=device)
-        )
+        return SE3(torch.eye(3, dtype=dtype, device=device), torch.zeros(*batch, 3, dtype=dtype, device=device))
 
     @staticmethod
     def from_translation(t: Float[Tensor, "*batch 3"]) -> SE3:
@@ -59,7 +57,7 @@ class SE3:
         return SE3(torch.eye(3, dtype=t.dtype, device=t.device), t)
 
     @staticmethod
-    def yaw_right(angle: float | Float[Tensor, "*batch"]) -> SE3:
+    def yaw_right(angle: float | int | Float[Tensor, "*batch"]) -> SE3:
         """Return the turn about camera +y (down) by `angle` radians; positive turns to the right."""
         R = so3.yaw_right(angle)
         return SE3(R, R.new_zeros(3))
@@ -127,12 +125,10 @@ class SE3:
             ValueError: if the directions do not have 3 coordinates.
         """
         if d_b.shape[-1:] != (3,):
-            raise ValueError(
-                f"points must have shape (..., 3), got {tuple(d_b.shape)}; are they homogeneous?"
-            )
+            raise ValueError(f"points must have shape (..., 3), got {tuple(d_b.shape)}; are they homogeneous?")
         return _rotate(self.R, d_b)
 
-    def interpolate(self, other: SE3, alpha: float | Float[Tensor, "*alpha"]) -> SE3:
+    def interpolate(self, other: SE3, alpha: float | int | Float[Tensor, "*alpha"]) -> SE3:
         """Return the transform a share `alpha` along the geodesic (screw) from self, 0, to other, 1."""
         share = torch.as_tensor(alpha, dtype=self.dtype, device=self.device)
         return self @ SE3.exp((self.inverse() @ other).log() * share[..., None])

@@ -81,7 +81,7 @@ def angle(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
     return torch.linalg.vector_norm(log(R), dim=-1)
 
 
-def yaw_right(angle: float | Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
+def yaw_right(angle: float | int | Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
     """Return the rotation about +y (down) by `angle` radians; positive swings the view to the right (+x).
 
     >>> yaw_right(math.pi / 6)[:, 2].round(decimals=3).tolist()
@@ -133,9 +133,7 @@ def check_rotation(R: Float[Tensor, "*batch 3 3"], *, tolerance: float | None = 
     identity = torch.eye(3, dtype=R.dtype, device=R.device)
     error = (R.mT @ R - identity).abs().amax().item() if R.numel() else 0.0
     if error > limit:
-        raise ValueError(
-            f"rotation must be orthonormal within {limit:g}, got error {error:.3g}; does it hold a scale?"
-        )
+        raise ValueError(f"rotation must be orthonormal within {limit:g}, got error {error:.3g}; does it hold a scale?")
     if bool((torch.linalg.det(R) < 0).any()):
         raise ValueError("rotation must have determinant +1, got a reflected one (-1); was one axis flipped?")
 
