@@ -79,6 +79,8 @@ def plan(
         raise ValueError("a plan needs at least one action, got none; was the sequence cancelled out?")
     if convention not in _PLANNERS:
         raise ValueError(f"convention must be one of {', '.join(_PLANNERS)}, got {convention!r}")
+    if image_size is not None and min(image_size) < 1:
+        raise ValueError(f"image_size must be (width, height) in pixels, above zero, got {image_size}")
     start = {"convention": convention, "actions": actions.text()}
     return start | _PLANNERS[convention](actions, per_frame, image_size, hfov)
 
