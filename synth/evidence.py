@@ -1,0 +1,159 @@
+"""What decides the object questions: boxes and visible shares of every item of a scene, from any camera.
+
+`Evidence` is the one interface that tasks know. A simulated scene answers it by Embree and closed-form boxes
+(`RoomEvidence`), a photograph by its lifted pixels (`synth.depthwarp`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+from torch import Tensor
+
+from geom.boxes import amodal_boxes, box_area, box_iou
+from geom.camera import PinholeCamera
+from geom.embree import TriangleScene
+from geom.primitives import Primitives
+from geom.raycast import cast
+from geom.se3 import SE3
+from geom.visibility import Partition, partition, silhouette_grid
+from synth.scene import Scene
+from synth.transition import View
+
+_COARSE_RAYS = 512
+_SILHOUETTE_HITS = 4000
+_MAX_RAYS = 60_000
+
+
+class Evidence(Protocol):
+    """Geometry of the items of a scene, as the tasks need it. Item order is that of the id rasters."""
+
+    item_ids: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    def boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
+        """Amodal boxes, pixels, clipped at the image; a row of NaN for an item that is not in view. (items, 4)"""
+        ...
+
+    def partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
+        """Visible, hidden, outside and behind shares of one item; None where they are undefined (inside it)."""
+        ...
+
+    def is_seen(self, p_world: Tensor, T_world_cam: SE3) -> NDArray[np.bool_]:
+        """Whether nothing stands between the camera centre and each point of a surface. (n, 3) -> (n,)"""
+        ...
+
+
+class RoomEvidence:
+    """Evidence of a simulated room."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.item_ids = tuple(item.item_id for item in scene.items)
+        self.kinds = tuple(item.kind for item in scene.items)
+
+    @cached_property
+    def primitives(self) -> Primitives:
+        return self.scene.primitives()
+
+    @cached_property
+    def caster(self) -> TriangleScene:
+        return TriangleScene(self.primitives, nthreads=1)
+
+    @cached_property
+    def _solid(self) -> Primitives:
+        return self.primitives.select(self.primitives.item_idx >= 0)
+
+    @cached_property
+    def _parts(self) -> list[Primitives]:
+        owner = self.primitives.item_idx
+        return [self.primitives.select(owner == i) for i in range(len(self.kinds))]
+
+    def boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
+        box, valid = amodal_boxes(self._solid, T_world_cam.inverse(), camera, len(self.kinds))
+        return torch.where(valid[:, None], box, torch.nan).numpy()
+
+    def partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
+        origin, parts = T_world_cam.t, self._parts[item_idx]
+        hull = _hull(parts)
+        direction, weight, hit = _silhouette(parts, hull, origin, _COARSE_RAYS)
+        fill = float(hit.double().mean())
+        if fill == 0:
+            return None
+        num_rays = min(int(_SILHOUETTE_HITS / fill), _MAX_RAYS)
+        direction, weight, hit = _silhouette(parts, hull, origin, num_rays)
+        direction, weight = direction[hit], weight[hit]
+        first = self.caster.cast(origin, direction).prim_idx
+        first_item = torch.where(first >= 0, self.primitives.item_idx[first], -1)
+        return partition(T_world_cam.inverse().rotate(direction), weight, first_item, item_idx, camera)
+
+    def is_seen(self, p_world: Tensor, T_world_cam: SE3) -> NDArray[np.bool_]:
+        direction = p_world - T_world_cam.t
+        return (~self.caster.occluded(T_world_cam.t, direction, 1 - 1e-3)).numpy()
+
+
+def _hull(parts: Primitives) -> Tensor:
+    corners = torch.tensor(list(product((-1.0, 1.0), repeat=3)), dtype=parts.half_size.dtype)
+    return parts.T_world_prim[:, None].act(parts.half_size[:, None] * corners).reshape(-1, 3)
+
+
+def _silhouette(parts: Primitives, hull: Tensor, origin: Tensor, num_rays: int) -> tuple[Tensor, Tensor, Tensor]:
+    direction, weight = silhouette_grid(hull, origin, num_rays=num_rays)
+    return direction, weight, cast(parts, origin, direction).prim_idx >= 0
+
+
+MIN_BOX_IOU = 0.9
+"""A box is asked or given only where the amodal and the visible box coincide at least so far."""
+MIN_BOX_AREA = 0.003
+MAX_BOX_AREA = 0.6
+"""Area of an asked or given box, as a share of the image."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one camera makes of all items: their amodal and visible boxes, and their partitions on demand."""
+
+    evidence: Evidence
+    T_world_cam: SE3
+    camera: PinholeCamera
+    view: View
+
+    @cached_property
+    def amodal(self) -> NDArray[np.float64]:
+        """(items, 4) pixels, NaN where out of view."""
+        return self.evidence.boxes(self.T_world_cam, self.camera)
+
+    @cached_property
+    def visible(self) -> NDArray[np.float64]:
+        """Boxes around the pixels that each item owns, (items, 4), NaN where it owns none."""
+        boxes = np.full((len(self.evidence.kinds), 4), np.nan)
+        for i, found in enumerate(find_objects(self.view.item_idx.astype(np.int32) + 1, len(boxes))):
+            if found is not None:
+                rows, cols = found
+                boxes[i] = cols.start, rows.start, cols.stop, rows.stop
+        return boxes
+
+    @cached_property
+    def is_clean(self) -> NDArray[np.bool_]:
+        """Items whose box can be given or asked: amodal and visible box nearly coincide, at a fair size."""
+        iou = box_iou(torch.from_numpy(self.amodal), torch.from_numpy(self.visible)).numpy()
+        area = box_area(torch.from_numpy(self.amodal)).numpy() / (self.camera.width * self.camera.height)
+        with np.errstate(invalid="ignore"):
+            return (iou >= MIN_BOX_IOU) & (area >= MIN_BOX_AREA) & (area <= MAX_BOX_AREA)
+
+    @cached_property
+    def _partitions(self) -> dict[int, Partition | None]:
+        return {}
+
+    def partition(self, item_idx: int) -> Partition | None:
+        """Shares of one item, computed once."""
+        if item_idx not in self._partitions:
+            self._partitions[item_idx] = self.evidence.partition(item_idx, self.T_world_cam, self.camera)
+        return self._partitions[item_idx]

@@ -1,0 +1,78 @@
+"""Files that are either whole or absent: pictures, rasters and JSON of a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from synth.transition import UNKNOWN
+
+UNKNOWN_PIXEL = 65535
+_MAX_DEPTH_MM = 65535
+
+
+def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file so that a reader sees all of it or none, even if the disk fills up or the process dies."""
+    scratch = path.with_name(f".{path.name}.part")
+    try:
+        with scratch.open("wb") as file:
+            file.writelines([data] if isinstance(data, bytes) else data)
+        os.replace(scratch, path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON as the dataset keeps it: one line, no NaN, the same bytes for the same value."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode() + b"\n"
+
+
+def image_png(image: NDArray[np.uint8]) -> bytes:
+    """sRGB picture, (h, w, 3), as PNG."""
+    return _png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def depth_png(z_depth: NDArray[np.float32]) -> bytes:
+    """z-depth (metres, NaN unknown) as 16-bit PNG in whole millimetres, 0 where unknown or beyond 65.5 m."""
+    mm = np.nan_to_num(z_depth * 1000.0, nan=0.0, posinf=0.0)
+    return _png(np.where(mm <= _MAX_DEPTH_MM, np.rint(mm), 0).astype(np.uint16))
+
+
+def items_png(item_idx: NDArray[np.int16]) -> bytes:
+    """Item ids as 16-bit PNG: 0 the room, k + 1 the k-th item of scene.json, 65535 unknown."""
+    return _png(np.where(item_idx == UNKNOWN, UNKNOWN_PIXEL, item_idx.astype(np.int32) + 1).astype(np.uint16))
+
+
+def read_raster(path: Path) -> NDArray[np.uint16]:
+    """A 16-bit raster as written.
+
+    Raises:
+        ValueError: if the file is no 16-bit picture of one channel.
+    """
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    raster = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if raster is None or raster.dtype != np.uint16 or raster.ndim != 2:
+        raise ValueError(f"{path} must be a 16-bit PNG of one channel; is it truncated?")
+    return np.asarray(raster, np.uint16)
+
+
+def sha256(data: bytes) -> str:
+    """Fingerprint of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _png(array: NDArray[Any]) -> bytes:
+    # Level 1: three times faster than the default, files about 10 % larger.
+    ok, data = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not ok:
+        raise ValueError(f"cannot encode a picture of shape {array.shape} and type {array.dtype}")
+    return data.tobytes()

@@ -1,0 +1,195 @@
+"""From an empty folder to a dataset: scenes one by one, by any number of workers, resumable, always the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from synth.card import write_card
+from synth.case import Case
+from synth.evidence import Sight
+from synth.files import json_bytes, write_whole
+from synth.record import make_record
+from synth.stages import Stages
+from synth.tasks import TASKS, ask
+from synth.transition import Transition
+from synth.workers import run_jobs
+from synth.worlds import SUBSETS, open_world, scene_id
+from synth.writer import ROWS, SceneWriter
+
+SETTINGS = "generation.json"
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Everything that the bytes of a subset depend on (and nothing else: not workers, not time)."""
+
+    num_scenes: int
+    seed: int = 0
+    image_size: tuple[int, int] = (512, 512)
+    tasks: tuple[str, ...] = tuple(TASKS)
+    teacher: str = "render"
+    preset: str = "theodolite"
+    phrasing: str = "mixed"
+    labels_only: bool = False
+    is_demo: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_scenes < 1:
+            raise ValueError(f"num_scenes must be at least 1, got {self.num_scenes}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be >= 0, got {self.seed}")
+        if min(self.image_size) < 32 or max(self.image_size) > 8192:
+            raise ValueError(f"image_size must be 32..8192 pixels each way, got {self.image_size}")
+        unknown = [task for task in self.tasks if task not in TASKS]
+        if unknown or not self.tasks:
+            raise ValueError(f"tasks must be some of {', '.join(TASKS)}, got {', '.join(unknown) or 'none'}")
+        if self.teacher not in SUBSETS:
+            raise ValueError(f"teacher must be one of {', '.join(SUBSETS)}, got {self.teacher!r}")
+        if self.phrasing not in ("mixed", "open"):
+            raise ValueError(f"phrasing must be 'mixed' or 'open', got {self.phrasing!r}")
+
+    @property
+    def subset(self) -> str:
+        """Name of the subset's folder."""
+        return SUBSETS[self.teacher] + ("-demo" if self.is_demo else "")
+
+    @property
+    def tasks_file(self) -> str:
+        """Name of the file that holds the questions."""
+        return "tasks_demo.jsonl" if self.is_demo else "tasks.jsonl"
+
+
+@dataclass
+class Summary:
+    """What was made: questions by task, what was left out by cause, seconds by stage (of this run only)."""
+
+    scenes: int = 0
+    transitions: int = 0
+    questions: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+
+def generate(
+    out: Path, config: GenerateConfig, *, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Summary:
+    """Make a subset of a dataset, or go on with one that was interrupted.
+
+    Args:
+        out: the dataset's folder; made if absent.
+        workers: processes; they change the time it takes and nothing else.
+        progress: called with (scenes done, scenes in all).
+
+    Raises:
+        ValueError: if `out` is a file, or holds something that is not this dataset.
+        OSError: if it cannot be written; scenes that were finished stay, and the same call goes on from there.
+    """
+    subset = out / config.subset
+    _claim_folder(out, subset, config)
+    summary = Summary()
+    if not (subset / config.tasks_file).exists():
+        shutil.rmtree(subset / ".staging", ignore_errors=True)
+        jobs = [(subset, config, index) for index in range(config.num_scenes)]
+        try:
+            for done, seconds in enumerate(run_jobs(make_scene, jobs, workers), start=1):
+                summary.seconds.update(seconds)
+                if progress:
+                    progress(done, config.num_scenes)
+        finally:
+            shutil.rmtree(subset / ".staging", ignore_errors=True)
+        _assemble(subset, config)
+    _drop_rows(subset)
+    _count(subset, config, summary)
+    write_card(out)
+    return summary
+
+
+def _claim_folder(out: Path, subset: Path, config: GenerateConfig) -> None:
+    """Make the folder ours, or refuse one that is not."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"the output must be a folder, but {out} is a file")
+    mine = json_bytes({"config": asdict(config), "versions": {"theodolite": version("theodolite")}})
+    settings = subset / SETTINGS
+    if settings.exists():
+        _check_same(json.loads(settings.read_bytes()), json.loads(mine), subset)
+        return
+    if subset.exists() and any(not path.name.startswith(".") for path in subset.iterdir()):
+        raise ValueError(
+            f"{subset} is not empty and holds no {SETTINGS}: it is no dataset of ours; choose another --out"
+        )
+    subset.mkdir(parents=True, exist_ok=True)
+    write_whole(settings, mine)
+
+
+def _check_same(there: dict[str, Any], mine: dict[str, Any], subset: Path) -> None:
+    for part, values in mine.items():
+        for key, value in values.items():
+            found = there.get(part, {}).get(key)
+            if found != value:
+                raise ValueError(
+                    f"{subset} was made with {key} = {found!r}, this call has {value!r}: "
+                    "use another --out, or the same options"
+                )
+
+
+def make_scene(job: tuple[Path, GenerateConfig, int]) -> Counter[str]:
+    """Make the folder of the scene with this index unless it is there; returns seconds by stage."""
+    subset, config, index = job
+    stages = Stages()
+    if (subset / "scenes" / scene_id(config, index)).exists():
+        return stages.seconds
+    world = open_world(config, index, stages)
+    writer = SceneWriter(subset, world.scene_id, stages)
+    writer.scene(world.scene_json())
+    before = Sight(world.evidence, world.T_world_anchor, world.camera, world.view(world.T_world_anchor))
+    writer.anchor(before.view)
+    for number, (traj, about) in enumerate(world.trajectories(writer.left_out)):
+        after_view = world.view(traj.T_world_cam[1])
+        writer.trajectory(traj, after_view, about)
+        after = Sight(world.evidence, traj.T_world_cam[1], world.camera, after_view)
+        case = Case(Transition(world.scene_id, traj, before.view, after_view), before, after, world.claims(traj))
+        _ask(writer, case, config, (config.seed, index, number), about)
+    writer.finish()
+    return stages.seconds
+
+
+def _ask(writer: SceneWriter, case: Case, config: GenerateConfig, seed: tuple[int, ...], about: dict[str, Any]) -> None:
+    with writer.stages("label"):
+        questions, left_out = ask(case, config.tasks, seed, only_open=config.phrasing == "open")
+        writer.records += [make_record(case, question, about) for question in questions]
+        writer.left_out += left_out
+
+
+def _assemble(subset: Path, config: GenerateConfig) -> None:
+    """Join the scenes' rows, in order, into the subset's files; the questions last, they mark it as whole."""
+    folders = sorted((subset / "scenes").iterdir())
+
+    def rows(part: str) -> Iterator[Any]:
+        return (json.loads((folder / ROWS).read_bytes())[part] for folder in folders)
+
+    left_out: Counter[str] = Counter()
+    for counts in rows("left_out"):
+        left_out.update(counts)
+    write_whole(subset / "left_out.json", json_bytes(dict(sorted(left_out.items()))))
+    write_whole(subset / "proofs.jsonl", (json_bytes(row) for some in rows("proofs") for row in some))
+    write_whole(subset / config.tasks_file, (json_bytes(row) for some in rows("tasks") for row in some))
+
+
+def _drop_rows(subset: Path) -> None:
+    for rows in (subset / "scenes").glob(f"*/{ROWS}"):
+        rows.unlink()
+
+
+def _count(subset: Path, config: GenerateConfig, summary: Summary) -> None:
+    summary.scenes = config.num_scenes
+    summary.transitions = sum(1 for _ in (subset / "scenes").glob("*/traj_*"))
+    with (subset / config.tasks_file).open() as lines:
+        summary.questions.update(json.loads(line)["task_type"] for line in lines)
+    summary.left_out.update(json.loads((subset / "left_out.json").read_bytes()))

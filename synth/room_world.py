@@ -1,0 +1,114 @@
+"""A simulated room as a world: the `render` teacher, exact in picture, depth and ids."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from geom.actions import ActionSequence
+from geom.camera import PinholeCamera
+from geom.scale import Scale
+from geom.se3 import SE3
+from synth.case import Claims
+from synth.evidence import RoomEvidence
+from synth.free_space import FreeSpace, feasible, sample_anchor
+from synth.presets import PRESETS, Family, Preset
+from synth.rooms import make_room
+from synth.shading import Shader
+from synth.stages import Stages
+from synth.transition import ROOM, Trajectory, View
+from synth.worlds import scene_id
+
+if TYPE_CHECKING:
+    from synth.pipeline import GenerateConfig
+
+_HFOV_DEG = (60.0, 90.0)
+_TRIES = 20
+_SCALE = Scale("metric", "simulated room, sizes in metres")
+MOTION = {"executed": "as commanded", "check": "not needed: the camera is simulated"}
+"""How a simulated camera's executed motion is known."""
+
+
+class RoomWorld:
+    """One room, one anchor, and the trajectories from it."""
+
+    teacher = "render"
+
+    def __init__(self, config: GenerateConfig, index: int, stages: Stages) -> None:
+        self.config, self.stages = config, stages
+        self.scene_id = scene_id(config, index)
+        # One stream each, so that asking for more trajectories changes no room.
+        room_seed, self._motion_seed = np.random.SeedSequence([config.seed, index]).spawn(2)
+        rng = np.random.default_rng(room_seed)
+        with stages("room"):
+            self.scene = make_room(rng, scene_id=self.scene_id)
+            self.free_space = FreeSpace.of(self.scene)
+            width, height = config.image_size
+            self.camera = PinholeCamera.from_hfov(math.radians(rng.uniform(*_HFOV_DEG)), width, height)
+            self.T_world_anchor = sample_anchor(self.free_space, rng)
+            self.evidence = RoomEvidence(self.scene)
+            self._d_cam = self.camera.rays(self.camera.pixel_centers())
+
+    @cached_property
+    def _shader(self) -> Shader:
+        return Shader.of(self.scene, self.evidence.caster)
+
+    @property
+    def preset(self) -> Preset:
+        """Distribution of the motions."""
+        return PRESETS[self.config.preset]
+
+    def scene_json(self) -> dict[str, Any]:
+        return {"type": "room", **self.scene.to_dict()}
+
+    def view(self, T_world_cam: SE3) -> View:
+        with self.stages("cast"):
+            hit = self.evidence.caster.cast(T_world_cam.t, T_world_cam.rotate(self._d_cam))
+            item_idx = torch.where(hit.prim_idx >= 0, self.evidence.primitives.item_idx[hit.prim_idx], ROOM)
+        image = None
+        if not self.config.labels_only:
+            with self.stages("shade"):
+                image = self._shader.shade(self.camera, T_world_cam, hit)
+        return View(hit.t.float().numpy(), item_idx.numpy().astype(np.int16), image)
+
+    def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
+        rng = np.random.default_rng(self._motion_seed)
+        singles = [(f"{family.name}_{i:02d}", "single_step", family) for i, family in enumerate(self.preset.single)]
+        multis = [(f"multi_step_{i:02d}_{f.name}", "multi_step", f) for i, f in enumerate(self._multi_families(rng))]
+        for traj_id, kind, family in singles + multis:
+            drawn = (family.sample(rng) for _ in range(_TRIES))
+            actions = next((a for a in drawn if feasible(self.free_space, self.T_world_anchor, a)), None)
+            if actions is None:
+                left_out[f"trajectory: no free path in {_TRIES} draws of a {kind.replace('_', '-')} motion"] += 1
+                continue
+            yield self._trajectory(traj_id, actions), self._about(kind)
+
+    def _multi_families(self, rng: np.random.Generator) -> list[Family]:
+        """Every family of a published preset; of a richer one, as many as there are single actions."""
+        families, count = self.preset.multi, len(self.preset.single)
+        if len(families) <= count:
+            return list(families)
+        weights = np.array([family.weight for family in families])
+        return [families[i] for i in rng.choice(len(families), count, replace=False, p=weights / weights.sum())]
+
+    def _trajectory(self, traj_id: str, actions: ActionSequence) -> Trajectory:
+        T_world_after = self.T_world_anchor @ actions.pose()
+        T_world_cam = SE3.stack([self.T_world_anchor, T_world_after])
+        return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, _SCALE)
+
+    def _about(self, kind: str) -> dict[str, Any]:
+        return {"teacher": self.teacher, "kind": kind, "preset": self.preset.name, "motion": MOTION}
+
+    def claims(self, traj: Trajectory) -> Claims:
+        def propose(rng: np.random.Generator) -> Iterator[tuple[str, ActionSequence]]:
+            for reason, actions in self.preset.neighbours(traj.commanded, rng):
+                if feasible(self.free_space, self.T_world_anchor, actions):
+                    yield reason, actions
+
+        return propose

@@ -1,0 +1,72 @@
+"""Tasks about the camera's own motion: A1 distance, A2 orientation, A3 several steps, A4 is a claim true."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geom.actions import ActionSequence, same_motion
+from geom.inversion import shortest_sequences
+from synth.answers import ClaimAnswer, MotionAnswer
+from synth.case import GRID_DEG, GRID_M, Case, DoesNotApply, LeftOut, Question, balanced
+
+MIN_DISPLACEMENT = 0.025
+"""A false claim displaces the picture against the true motion by at least this share of its width."""
+
+MAX_EQUIVALENTS = 12
+"""With more sequences than this that end at one pose, asking for the sequence says too little."""
+
+
+def ask_distance(case: Case, rng: np.random.Generator, variant: str) -> Question:
+    """A1: which way, and how far, along one line."""
+    return _single(case, "A1", variant, turn=False)
+
+
+def ask_orientation(case: Case, rng: np.random.Generator, variant: str) -> Question:
+    """A2: which way, and by what angle, on the spot."""
+    return _single(case, "A2", variant, turn=True)
+
+
+def _single(case: Case, task_type: str, variant: str, *, turn: bool) -> Question:
+    if len(case.actions) != 1 or case.actions[0].kind.is_turn != turn:
+        raise DoesNotApply
+    return Question(task_type, variant, {"num_actions": 1}, motion_answer(case.actions))
+
+
+def ask_sequence(case: Case, rng: np.random.Generator, variant: str) -> Question:
+    """A3: the ordered actions, where there are two or three."""
+    if len(case.actions) not in (2, 3):
+        raise DoesNotApply
+    return Question("A3", variant, {"num_actions": len(case.actions)}, motion_answer(case.actions))
+
+
+def motion_answer(actions: ActionSequence) -> MotionAnswer:
+    """The answer that names these actions, with all others of the same number that end at the same pose.
+
+    Raises:
+        LeftOut: if too many do, or the motion is off the grid of the question.
+    """
+    found = shortest_sequences(actions.pose(), grid_m=GRID_M, grid_deg=GRID_DEG, num_actions=len(actions))
+    texts = tuple(sorted(sequence.text() for sequence in found))
+    if actions.text() not in texts:
+        raise LeftOut("off the grid of sizes")
+    if len(texts) > MAX_EQUIVALENTS:
+        raise LeftOut("too many sequences end at this pose")
+    return MotionAnswer(actions.text(), texts)
+
+
+def ask_claim(case: Case, rng: np.random.Generator, variant: str) -> Question:
+    """A4: is a quoted motion the true one? False claims look different, and come from where true ones come from."""
+    false = next(_false_claims(case, rng), None)
+    is_true, chosen = balanced(rng, ("true", case.actions, 0.0), false, "no false claim that looks different")
+    reason, claim, displacement = chosen
+    margins = {"reason": reason, "displacement": displacement, "claim": claim.text()}
+    return Question("A4", variant, {"claim": claim.claim()}, ClaimAnswer(is_true), margins=margins)
+
+
+def _false_claims(case: Case, rng: np.random.Generator):
+    for reason, claim in case.claims(rng):
+        if same_motion(claim, case.actions):
+            continue
+        displacement = case.displacement(claim.pose())
+        if displacement >= MIN_DISPLACEMENT:
+            yield reason, claim, displacement

@@ -1,0 +1,386 @@
+"""The second implementation: the same geometry by other means, for `theodolite verify`.
+
+Plain numpy on 4x4 matrices, read straight from scene.json; nothing of `geom` is used. Where `geom` has closed forms
+this has dense outlines and dual quadrics, where it has triangles this has slabs and quadratics, where it samples a
+plane this samples longitude and latitude. An error would have to be made twice, in two ways, to go unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import expm
+
+Array = NDArray[np.float64]
+
+_SHAPES = ("box", "cylinder", "ellipsoid", "disc")
+_Z_NEAR = 1e-3
+_RIM = 256
+_HITS, _COARSE, _MOST = 2500, 300, 40_000
+
+
+def motion_matrix(steps: list[tuple[str, float]]) -> Array:
+    """Pose after (word, amount) steps, in the first camera's frame; words are forward, left, turn_left and so on."""
+    moves = {"forward": (0, 0, 1), "backward": (0, 0, -1), "left": (-1, 0, 0), "right": (1, 0, 0)}
+    T = np.eye(4)
+    for word, amount in steps:
+        step = np.eye(4)
+        if word in moves:
+            step[:3, 3] = np.array(moves[word]) * amount
+        else:
+            # To the right is the positive sense about y, which points down.
+            angle = np.deg2rad(amount) * (1 if word == "turn_right" else -1)
+            step[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+        T = T @ step
+    return T
+
+
+@dataclass(frozen=True)
+class TwinCamera:
+    """Intrinsics and pose; `T_cam_world` is kept because everything here looks from the camera."""
+
+    K: Array
+    width: int
+    height: int
+    T_world_cam: Array
+
+    @cached_property
+    def T_cam_world(self) -> Array:
+        return np.linalg.inv(self.T_world_cam)
+
+    @property
+    def center(self) -> Array:
+        return self.T_world_cam[:3, 3]
+
+    def to_cam(self, p_world: Array) -> Array:
+        return p_world @ self.T_cam_world[:3, :3].T + self.T_cam_world[:3, 3]
+
+    def rays(self, u: Array, v: Array) -> Array:
+        """World directions through pixel positions, z = 1 in the camera."""
+        d_cam = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(self.K).T
+        return d_cam @ self.T_world_cam[:3, :3].T
+
+    def pixels(self, p_cam: Array) -> Array:
+        uvw = p_cam @ self.K.T
+        return uvw[..., :2] / uvw[..., 2:]
+
+
+class TwinRoom:
+    """The solids of a scene.json."""
+
+    def __init__(self, scene: dict[str, Any]) -> None:
+        items = scene["items"]
+        self.item_ids = [item["item_id"] for item in items]
+        self.kinds = [item["kind"] for item in items]
+        rows = [(i, _pose(item), part) for i, item in enumerate(items) for part in item["parts"]]
+        rows += [(-1, np.eye(4), part) for part in scene["shell"]]
+        self.owner = np.array([i for i, _, _ in rows])
+        self.shape = np.array([_SHAPES.index(part["shape"]) for _, _, part in rows])
+        half = np.array([part["half_size"] for _, _, part in rows], dtype=float)
+        half[half == 0] = 1.0
+        # unit shape -> world
+        self.A = np.array([T @ _part_pose(part) for _, T, part in rows])
+        self.A[:, :3, :3] *= half[:, None, :]
+        self.A_inv = np.linalg.inv(self.A)
+        reach = np.linalg.norm(half, axis=1)
+        self.reach = np.where(self.shape == 3, np.hypot(half[:, 0], half[:, 1]), reach)
+
+    def of_item(self, item: int) -> NDArray[np.intp]:
+        """Indices of the solids that make up one item."""
+        return np.flatnonzero(self.owner == item)
+
+    def first(self, origin: Array, direction: Array, solids: NDArray[np.intp] | None = None) -> tuple[Array, Any]:
+        """Nearest hit along each ray: (t, owner); t is inf and owner -1 where nothing is met."""
+        if not len(direction):
+            return np.zeros(0), np.zeros(0, int)
+        unit = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+        solids = self._in_cone(origin, unit) if solids is None else solids
+        t_best = np.full(len(direction), np.inf)
+        owner = np.full(len(direction), -1)
+        near = self._near(origin, unit, solids)
+        for n in np.flatnonzero(near.any(1)):
+            k, rays = solids[n], np.flatnonzero(near[n])
+            o = self.A_inv[k, :3, :3] @ origin + self.A_inv[k, :3, 3]
+            # Divisions by zero and roots of negatives are rays that miss: inf and NaN fail every comparison.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                t = _UNIT_HITS[self.shape[k]](o, self.A_inv[k, :3, :3] @ direction[rays].T)
+            closer = t < t_best[rays]
+            t_best[rays[closer]] = t[closer]
+            owner[rays[closer]] = self.owner[k]
+        return t_best, owner
+
+    def _in_cone(self, origin: Array, unit: Array) -> NDArray[np.intp]:
+        """Solids whose bounding sphere reaches into the cone around all rays."""
+        axis = unit.mean(0)
+        axis /= max(np.linalg.norm(axis), 1e-12)
+        half_angle = np.arccos(np.clip((unit @ axis).min(), -1, 1))
+        offset = self.A[:, :3, 3] - origin
+        dist = np.maximum(np.linalg.norm(offset, axis=1), 1e-12)
+        away = np.arccos(np.clip(offset @ axis / dist, -1, 1))
+        spread = np.arcsin(np.clip(self.reach / dist, 0, 1))
+        return np.flatnonzero((dist <= self.reach) | (away <= half_angle + spread + 1e-9))
+
+    def _near(self, origin: Array, unit: Array, solids: NDArray[np.intp]) -> Any:
+        """Which rays pass through each solid's bounding sphere, (solids, rays)."""
+        offset = self.A[solids, :3, 3] - origin
+        dist2 = (offset * offset).sum(1)
+        along = offset @ unit.T
+        # Distance from centre to line is sqrt(dist2 - along^2); behind the camera only a sphere around it is met.
+        least = np.sqrt(np.maximum(dist2 - self.reach[solids] ** 2 - 1e-9, 0))
+        least[dist2 <= self.reach[solids] ** 2] = -np.inf
+        return along >= least[:, None]
+
+    def amodal_box(self, item: int, cam: TwinCamera) -> Array:
+        """Box of the whole item, pixels, clipped at the near plane and the image; NaN where it is not in view."""
+        bounds = [self._solid_bounds(k, cam) for k in self.of_item(item)]
+        low, high = np.min([b[0] for b in bounds], 0), np.max([b[1] for b in bounds], 0)
+        size = np.array([cam.width, cam.height])
+        low, high = np.clip(low, 0, size), np.clip(high, 0, size)
+        return np.concatenate([low, high]) if (low < high).all() else np.full(4, np.nan)
+
+    def _solid_bounds(self, k: int, cam: TwinCamera) -> tuple[Array, Array]:
+        A_cam = cam.T_cam_world @ self.A[k]
+        nearest = A_cam[2, 3] - np.linalg.norm(A_cam[2, :3])
+        if self.shape[k] == 2 and nearest > _Z_NEAR:
+            return _dual_quadric_bounds(cam.K @ A_cam[:3])
+        points, edges = _OUTLINES[self.shape[k]]
+        p_cam = points @ A_cam[:3, :3].T + A_cam[:3, 3]
+        uv = cam.pixels(_clip_near(p_cam, edges))
+        return (uv.min(0), uv.max(0)) if len(uv) else (np.full(2, np.inf), np.full(2, -np.inf))
+
+    def outline(self, item: int) -> Array:
+        """Points (world) whose hull is the item's, to within the spacing of its rims."""
+        return np.concatenate(
+            [_OUTLINES[self.shape[k]][0] @ self.A[k, :3, :3].T + self.A[k, :3, 3] for k in self.of_item(item)]
+        )
+
+    def visible_box(self, item: int, cam: TwinCamera, amodal: Array) -> Array:
+        """Box around the pixels where the item is the first thing met, searched inwards from its amodal box."""
+        u1, v1 = np.floor(amodal[:2]).astype(int)
+        u2, v2 = np.ceil(amodal[2:]).astype(int)
+        owns = self._ownership(item, cam)
+        top = _first_owned(owns, range(v1, v2), (u1, u2), rows=True)
+        if top is None:
+            return np.full(4, np.nan)
+        bottom = _first_owned(owns, range(v2 - 1, v1 - 1, -1), (u1, u2), rows=True)
+        left = _first_owned(owns, range(u1, u2), (top, bottom + 1), rows=False)
+        right = _first_owned(owns, range(u2 - 1, u1 - 1, -1), (top, bottom + 1), rows=False)
+        return np.array([left, top, right + 1, bottom + 1], float)
+
+    def displacement(self, true: TwinCamera, claimed: TwinCamera, *, lattice: int, min_overlap: float) -> float:
+        """Mean shift of the picture between two cameras over points that both see, as a share of the width."""
+        u, v = (
+            np.arange(step // 2, size, step) + 0.5
+            for size in (true.width, true.height)
+            for step in (max(1, size // lattice),)
+        )
+        u, v = (grid.ravel() for grid in np.meshgrid(u, v))
+        direction = true.rays(u, v)
+        p_world = true.center + self.first(true.center, direction)[0][:, None] * direction
+        p_cam = claimed.to_cam(p_world)
+        both = p_cam[:, 2] > _Z_NEAR
+        uv = claimed.pixels(np.where(both[:, None], p_cam, [0, 0, 1]))
+        both &= (uv >= 0).all(1) & (uv <= [true.width, true.height]).all(1)
+        both[both] = self.first(claimed.center, p_world[both] - claimed.center)[0] >= 1 - 1e-3
+        if both.sum() < min_overlap * len(both):
+            return 1.0
+        return float(np.linalg.norm((uv - np.stack([u, v], -1))[both], axis=1).mean()) / true.width
+
+    def _ownership(self, item: int, cam: TwinCamera):
+        own = self.of_item(item)
+
+        def owns(cols: Array, rows: Array) -> Any:
+            direction = cam.rays(cols.ravel() + 0.5, rows.ravel() + 0.5)
+            found = np.zeros(len(direction), bool)
+            candidates = np.isfinite(self.first(cam.center, direction, own)[0])
+            if candidates.any():
+                found[candidates] = self.first(cam.center, direction[candidates])[1] == item
+            return found.reshape(cols.shape)
+
+        return owns
+
+    def partition(self, item: int, cam: TwinCamera) -> dict[str, Any] | None:
+        """Shares visible, hidden (by item, -1 the room), outside and behind; None where undefined (inside it)."""
+        own = self.of_item(item)
+        patch = _Patch.around(self.outline(item) - cam.center)
+        hit_share = np.isfinite(self.first(cam.center, patch.sample(_COARSE)[0], own)[0]).mean()
+        if hit_share == 0:
+            return None
+        direction, weight = patch.sample(min(int(_HITS / hit_share), _MOST))
+        hit = np.isfinite(self.first(cam.center, direction, own)[0])
+        direction, weight = direction[hit], weight[hit] / weight[hit].sum()
+        d_cam = direction @ cam.T_cam_world[:3, :3].T
+        front = d_cam[:, 2] > 0
+        uv = cam.pixels(np.where(front[:, None], d_cam, [0, 0, 1]))
+        inside = front & (uv >= 0).all(1) & (uv <= [cam.width, cam.height]).all(1)
+        seen = np.full(len(direction), item)
+        if inside.any():
+            seen[inside] = self.first(cam.center, direction[inside])[1]
+        hidden = inside & (seen != item)
+        return {
+            "visible": weight[inside & ~hidden].sum(),
+            "outside": weight[front & ~inside].sum(),
+            "behind": weight[~front].sum(),
+            "hidden": weight[hidden].sum(),
+            "hidden_by": {int(j): weight[hidden & (seen == j)].sum() for j in np.unique(seen[hidden])},
+        }
+
+
+def _pose(item: dict[str, Any]) -> Array:
+    T = np.eye(4)
+    c, s = np.cos(item["yaw"]), np.sin(item["yaw"])
+    T[:2, :2] = [[c, -s], [s, c]]
+    T[:3, 3] = item["position"]
+    return T
+
+
+def _part_pose(part: dict[str, Any]) -> Array:
+    x, y, z = part["rotvec"]
+    T = np.eye(4)
+    if x or y or z:
+        T[:3, :3] = expm(np.array([[0, -z, y], [z, 0, -x], [-y, x, 0.0]]))
+    T[:3, 3] = part["center"]
+    return T
+
+
+def _box_hits(o: Array, d: Array) -> Array:
+    near, far = np.full(d.shape[1], -np.inf), np.full(d.shape[1], np.inf)
+    for o_axis, d_axis in zip(o, d, strict=True):
+        a, b = (-1 - o_axis) / d_axis, (1 - o_axis) / d_axis
+        near, far = np.fmax(near, np.fmin(a, b)), np.fmin(far, np.fmax(a, b))
+    t = np.where(near > 0, near, far)
+    return np.where((near <= far) & (t > 0), t, np.inf)
+
+
+def _roots(a: Array, b: Array, c: float) -> tuple[Array, Array]:
+    """Roots of a t^2 + 2 b t + c, NaN where there are none."""
+    root = np.sqrt(b * b - a * c)
+    return (-b - root) / a, (-b + root) / a
+
+
+def _ellipsoid_hits(o: Array, d: Array) -> Array:
+    near, far = _roots((d * d).sum(0), o @ d, o @ o - 1)
+    t = np.where(near > 0, near, far)
+    return np.where(t > 0, t, np.inf)
+
+
+def _cap_hits(o: Array, d: Array, z: float) -> Array:
+    t = (z - o[2]) / d[2]
+    x, y = o[0] + t * d[0], o[1] + t * d[1]
+    return np.where((t > 0) & (x * x + y * y <= 1), t, np.inf)
+
+
+def _disc_hits(o: Array, d: Array) -> Array:
+    return _cap_hits(o, d, 0.0)
+
+
+def _cylinder_hits(o: Array, d: Array) -> Array:
+    side = np.full(d.shape[1], np.inf)
+    for t in _roots((d[:2] ** 2).sum(0), o[:2] @ d[:2], o[:2] @ o[:2] - 1):
+        side = np.fmin(side, np.where((t > 0) & (np.abs(o[2] + t * d[2]) <= 1), t, np.inf))
+    return np.minimum(side, np.minimum(_cap_hits(o, d, -1.0), _cap_hits(o, d, 1.0)))
+
+
+_UNIT_HITS = (_box_hits, _cylinder_hits, _ellipsoid_hits, _disc_hits)
+
+
+def _grid_edges(rows: int, cols: int) -> NDArray[np.intp]:
+    """Edges of a grid of points that closes on itself along the columns."""
+    index = np.arange(rows * cols).reshape(rows, cols)
+    around = np.stack([index, np.roll(index, 1, 1)], -1).reshape(-1, 2)
+    along = np.stack([index[:-1], index[1:]], -1).reshape(-1, 2)
+    return np.concatenate([around, along])
+
+
+def _rings(z: Array, radius: Array, cols: int) -> Array:
+    angle = np.arange(cols) * (2 * np.pi / cols)
+    ring = np.stack([np.cos(angle), np.sin(angle)], -1)
+    xy = radius[:, None, None] * ring
+    return np.concatenate([xy, np.broadcast_to(z[:, None, None], (len(z), cols, 1))], -1).reshape(-1, 3)
+
+
+def _outlines() -> tuple[tuple[Array, NDArray[np.intp]], ...]:
+    corners = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
+    box_edges = np.array([(i, j) for i in range(8) for j in range(i) if (corners[i] != corners[j]).sum() == 1])
+    latitude = np.linspace(-np.pi / 2, np.pi / 2, 65)
+    ends, flat = np.array([-1.0, 1.0]), np.array([0.0])
+    return (
+        (corners, box_edges),
+        (_rings(ends, np.ones(2), _RIM), _grid_edges(2, _RIM)),
+        (_rings(np.sin(latitude), np.cos(latitude), 128), _grid_edges(65, 128)),
+        (_rings(flat, np.ones(1), _RIM), _grid_edges(1, _RIM)),
+    )
+
+
+_OUTLINES = _outlines()
+
+
+def _clip_near(p_cam: Array, edges: NDArray[np.intp]) -> Array:
+    """Outline points in front of the near plane, and where its edges cross it."""
+    front = p_cam[:, 2] >= _Z_NEAR
+    if front.all():
+        return p_cam
+    a, b = p_cam[edges[:, 0]], p_cam[edges[:, 1]]
+    crosses = front[edges[:, 0]] != front[edges[:, 1]]
+    a, b = a[crosses], b[crosses]
+    s = (_Z_NEAR - a[:, 2:]) / (b[:, 2:] - a[:, 2:])
+    return np.concatenate([p_cam[front], a + s * (b - a)])
+
+
+def _dual_quadric_bounds(P: Array) -> tuple[Array, Array]:
+    """Image bounds of a unit sphere under P (3 x 4), from its dual conic (Rubino et al. 2018, eq. 3)."""
+    C = P @ np.diag([1.0, 1.0, 1.0, -1.0]) @ P.T
+    middle = np.array([C[0, 2], C[1, 2]]) / C[2, 2]
+    spread = np.sqrt(np.maximum(middle**2 - np.array([C[0, 0], C[1, 1]]) / C[2, 2], 0))
+    return middle - spread, middle + spread
+
+
+def _first_owned(owns, lines: range, across: tuple[int, int], *, rows: bool, chunk: int = 8) -> Any:
+    """First line (row or column), in the order given, that holds a pixel of the item; None if there is none."""
+    for start in range(0, len(lines), chunk):
+        some = np.array(lines[start : start + chunk])
+        grid = np.meshgrid(np.arange(*across), some)
+        found = owns(grid[0], grid[1]) if rows else owns(grid[1], grid[0])
+        if found.any():
+            return int(some[found.any(1).argmax()])
+    return None
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """A patch of longitude and latitude around an axis, wide enough for a set of points."""
+
+    frame: Array
+    low: Array
+    high: Array
+
+    @staticmethod
+    def around(offset: Array) -> _Patch:
+        unit = offset / np.linalg.norm(offset, axis=1, keepdims=True)
+        axis = (unit.min(0) + unit.max(0)) / 2
+        axis = axis / max(np.linalg.norm(axis), 1e-12)
+        helper = np.eye(3)[np.abs(axis).argmin()]
+        side = np.cross(helper, axis)
+        side /= np.linalg.norm(side)
+        frame = np.stack([axis, side, np.cross(axis, side)])
+        x, y, z = (unit @ frame.T).T
+        if x.min() < 0.2:  # it surrounds the camera widely: take the whole sphere
+            return _Patch(frame, np.array([-np.pi, -np.pi / 2]), np.array([np.pi, np.pi / 2]))
+        lon = np.arctan2(y, x)
+        # Straight edges bulge in latitude between their ends, but tan(lat) = (z / x) cos(lon), with z / x linear there.
+        slope = z / x
+        widest = np.cos(np.abs(lon).max())
+        high = slope.max() * (1 if slope.max() > 0 else widest)
+        low = slope.min() * (1 if slope.min() < 0 else widest)
+        return _Patch(frame, np.array([lon.min(), np.arctan(low)]), np.array([lon.max(), np.arctan(high)]))
+
+    def sample(self, n: int) -> tuple[Array, Array]:
+        """Directions of the R2 low-discrepancy sequence in the patch, and their relative solid angles."""
+        i = np.arange(1, n + 1)[:, None]
+        lon, lat = (self.low + (i * [0.7548776662466927, 0.5698402909980532] % 1) * (self.high - self.low)).T
+        local = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
+        return local @ self.frame, np.cos(lat)

@@ -1,0 +1,290 @@
+"""One question against the second implementation: its words, its answer, and everything its proof says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from geom.actions import parse_actions
+from geom.inversion import shortest_sequences
+from synth import prompts
+from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
+from synth.case import GRID_DEG, GRID_M, LATTICE, MIN_OVERLAP
+from synth.evidence import MIN_BOX_IOU
+from synth.record import image_paths, messages
+from synth.tasks_motion import MIN_DISPLACEMENT
+from synth.tasks_object import GONE, MAX_OTHER_IOU, STILL_THERE
+from synth.twin import Array, TwinCamera, motion_matrix
+from synth.verify_scene import POSE_TOLERANCE, Mismatch, SceneFiles, actions_of, read_steps
+
+SHARE_TOLERANCE = 0.01
+BOX_TOLERANCE = 1e-3
+"""Of the image's width and height."""
+VISIBLE_BOX_PX = 1.0 + 1e-6
+"""A pixel on a silhouette may fall to either side."""
+
+Fault = tuple[str, Any, Any]
+
+
+def check_record(files: SceneFiles, task: dict[str, Any], proof: dict[str, Any]) -> list[Mismatch]:
+    """Compare one question and its proof with what the second implementation finds."""
+    traj_id = proof["transition"]["traj_id"]
+    traj = files.trajectories[traj_id]
+    checks = (_identity_faults, _transition_faults, _word_faults, _item_faults, _box_faults, _answer_faults)
+    return [Mismatch(str(proof["id"]), *fault) for check in checks for fault in check(files, traj, task, proof)]
+
+
+def _identity_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterator[Fault]:
+    expected = f"{files.scene['scene_id']}-{traj['traj_id']}-{proof['task_type']}-{proof['variant']}"
+    if proof["id"] != expected:
+        yield "id", proof["id"], expected
+    if task["task_type"] != proof["task_type"]:
+        yield "task_type", task["task_type"], proof["task_type"]
+
+
+def _transition_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterator[Fault]:
+    said = proof["transition"]
+    expected = {
+        "scene_id": files.scene["scene_id"],
+        "traj_id": traj["traj_id"],
+        "teacher": traj["teacher"],
+        "frames": [0, 1],
+        "image_size": [traj["width"], traj["height"]],
+        "actions": actions_of(traj),
+    }
+    for key, value in expected.items():
+        if said[key] != value:
+            yield f"transition.{key}", said[key], value
+    for key in ("K", "T_world_cam"):
+        if not np.abs(np.array(said[key]) - np.array(traj[key])).max() <= POSE_TOLERANCE:
+            yield f"transition.{key}", said[key], traj[key]
+    for key in ("scale", "motion"):
+        if proof[key] != traj[key]:
+            yield key, proof[key], traj[key]
+
+
+def _word_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterator[Fault]:
+    kind, variant = proof["task_type"], proof["variant"]
+    expected = messages(kind, variant, proof["asked"], _typed(proof["answer"]))
+    if task["messages"] != expected:
+        yield "messages", task["messages"], expected
+    images = image_paths(files.scene["scene_id"], traj["traj_id"])[: prompts.PHRASINGS[kind, variant].num_images]
+    if task["images"] != images:
+        yield "images", task["images"], images
+    asked = proof["asked"]
+    if asked.get("actions", actions_of(traj)) != actions_of(traj):
+        yield "asked.actions", asked["actions"], actions_of(traj)
+    if asked.get("num_actions", steps := len(read_steps(actions_of(traj)))) != steps:
+        yield "asked.num_actions", asked["num_actions"], steps
+    if proof["items"] and asked["label"] != (label := files.twin.kinds[_item(files, proof["items"][0])]):
+        yield "asked.label", asked["label"], label
+
+
+_TYPES = {cls.type: cls for cls in (MotionAnswer, BoxAnswer, ClaimAnswer, VisibilityAnswer, IdentityAnswer)}
+
+
+def _typed(answer: dict[str, Any]) -> Answer:
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in answer.items() if k != "type"}
+    return _TYPES[answer["type"]](**fields)
+
+
+def _item(files: SceneFiles, item: dict[str, Any]) -> int:
+    return files.twin.item_ids.index(item["item_id"])
+
+
+def _item_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterator[Fault]:
+    for n, item in enumerate(proof["items"]):
+        index = _item(files, item)
+        if item["kind"] != files.twin.kinds[index]:
+            yield f"items[{n}].kind", item["kind"], files.twin.kinds[index]
+        for frame, when in enumerate(("before", "after")):
+            expected = twin_sight(files, traj["traj_id"], frame, index)
+            for key, said, value in _sight_faults(item[when], expected, files.camera(traj["traj_id"], frame)):
+                yield f"items[{n}].{when}.{key}", said, value
+
+
+def twin_sight(files: SceneFiles, traj_id: str, frame: int, item: int) -> dict[str, Any]:
+    """Boxes and shares of an item by the second implementation, found once per pose."""
+    cam = files.camera(traj_id, frame)
+    key = (item, cam.T_world_cam.tobytes(), cam.K.tobytes())
+    if key not in files.cache:
+        amodal = files.twin.amodal_box(item, cam)
+        visible = np.full(4, np.nan) if np.isnan(amodal).any() else files.twin.visible_box(item, cam, amodal)
+        shares = files.twin.partition(item, cam)
+        if shares:
+            ids = [*files.twin.item_ids, "room"]  # -1 is the room
+            shares["hidden_by"] = {ids[i]: share for i, share in shares["hidden_by"].items()}
+        files.cache[key] = {"amodal_box": amodal, "visible_box": visible, "shares": shares}
+    return files.cache[key]
+
+
+def _sight_faults(said: Any, expected: Any, cam: TwinCamera) -> Iterator[Fault]:
+    size = np.array([cam.width, cam.height] * 2)
+    for key, tolerance in (("amodal_box", BOX_TOLERANCE * size), ("visible_box", np.full(4, VISIBLE_BOX_PX))):
+        if not _same_box(said[key], expected[key], tolerance):
+            yield key, said[key], expected[key].tolist()
+    shares = expected["shares"]
+    if shares is None or said["visible"] is None:
+        if shares is not None or said["visible"] is not None:
+            yield "visible", said["visible"], shares and shares["visible"]
+        return
+    for key in ("visible", "hidden", "outside", "behind"):
+        if not abs(said[key] - shares[key]) <= SHARE_TOLERANCE:
+            yield key, said[key], shares[key]
+    yield from _hidden_by_faults(said["hidden_by"], shares["hidden_by"])
+
+
+def _hidden_by_faults(said: dict[str, float], expected: dict[str, float]) -> Iterator[Fault]:
+    for item_id in sorted(said.keys() | expected.keys()):
+        if not abs(said.get(item_id, 0.0) - expected.get(item_id, 0.0)) <= SHARE_TOLERANCE:
+            yield f"hidden_by[{item_id}]", said.get(item_id), expected.get(item_id)
+
+
+def _same_box(said: list[float] | None, expected: Array, tolerance: Array) -> bool:
+    if said is None or np.isnan(expected).any():
+        # Only a sliver at the border of the image may be there for one and not for the other.
+        box = expected if said is None else np.array(said)
+        return bool(np.isnan(box).any() or (box[2:] - box[:2] <= tolerance[:2]).any())
+    return bool((np.abs(np.array(said) - expected) <= tolerance).all())
+
+
+def _box_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterator[Fault]:
+    """Boxes that the question gives are those of the items, or where a mirrored motion would put one."""
+    for n, box in enumerate(proof["boxes"]):
+        cam = files.camera(traj["traj_id"], box["image"])
+        expected = _box_meant(files, traj, proof, box)
+        if not _same_box(box["box_px"], expected, BOX_TOLERANCE * np.array([cam.width, cam.height] * 2)):
+            yield f"boxes[{n}].box_px", box["box_px"], expected.tolist()
+        words = {(0, "question"): proof["asked"].get("box"), (1, "question"): proof["asked"].get("box_after")}
+        in_words = words.get((box["image"], box["role"]), proof["answer"].get("box_1000"))
+        if in_words != (rounded := thousandths(box["box_px"], cam)):
+            yield f"boxes[{n}] in words", in_words, rounded
+    if proof["items"] and len(proof["boxes"]) != (1 if proof["task_type"] == "D2" else 2):
+        yield "boxes", len(proof["boxes"]), "one for each box that is asked or given"
+
+
+def thousandths(box: list[float], cam: TwinCamera) -> list[int]:
+    """A pixel box in whole thousandths of the image, half to even."""
+    size = (cam.width, cam.height) * 2
+    return [int(min(max(round(v / s * 1000), 0), 1000)) for v, s in zip(box, size, strict=True)]
+
+
+def _box_meant(files: SceneFiles, traj: Any, proof: Any, box: Any) -> Array:
+    if box["image"] == 1 and proof["margins"].get("reason", "").startswith("where the mirrored"):
+        return files.twin.amodal_box(_item(files, proof["items"][0]), mirrored_camera(files, traj))
+    which = proof["items"][-1] if box["image"] == 1 else proof["items"][0]
+    return twin_sight(files, traj["traj_id"], box["image"], _item(files, which))["amodal_box"]
+
+
+def mirrored_camera(files: SceneFiles, traj: Any) -> TwinCamera:
+    """Where the mirrored motion would have taken the camera."""
+    before = files.camera(traj["traj_id"], 0)
+    swap = {"left": "right", "right": "left", "turn_left": "turn_right", "turn_right": "turn_left"}
+    steps = [(swap.get(word, word), amount) for word, amount in read_steps(actions_of(traj))]
+    return TwinCamera(before.K, before.width, before.height, before.T_world_cam @ motion_matrix(steps))
+
+
+def _answer_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterator[Fault]:
+    yield from _ANSWER_CHECKS[proof["task_type"]](files, traj, proof)
+
+
+def _motion_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
+    answer, done = proof["answer"], actions_of(traj)
+    if answer["actions"] != done:
+        yield "answer.actions", answer["actions"], done
+    for text in answer["equivalents"]:
+        if not np.abs(motion_matrix(read_steps(text)) - motion_matrix(read_steps(done))).max() <= POSE_TOLERANCE:
+            yield "answer.equivalents", text, f"a sequence that ends where {done!r} ends"
+    sequence = parse_actions(done)
+    found = shortest_sequences(sequence.pose(), grid_m=GRID_M, grid_deg=GRID_DEG, num_actions=len(sequence))
+    if sorted(answer["equivalents"]) != (texts := sorted(s.text() for s in found)):
+        yield "answer.equivalents", answer["equivalents"], texts
+    if (steps := len(sequence)) != proof["asked"]["num_actions"]:
+        yield "asked.num_actions", proof["asked"]["num_actions"], steps
+
+
+def _claim_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
+    margins, claim = proof["margins"], proof["margins"]["claim"]
+    if proof["asked"]["claim"] != (words := parse_actions(claim).claim()):
+        yield "asked.claim", proof["asked"]["claim"], words
+    before = files.camera(traj["traj_id"], 0)
+    T = before.T_world_cam @ motion_matrix(read_steps(claim))
+    after = files.camera(traj["traj_id"], 1)
+    is_true = bool(np.abs(T - after.T_world_cam).max() <= POSE_TOLERANCE)
+    if proof["answer"]["is_true"] != is_true or (margins["reason"] == "true") != is_true:
+        yield "answer.is_true", proof["answer"]["is_true"], is_true
+    claimed = TwinCamera(after.K, after.width, after.height, T)
+    displacement = files.twin.displacement(after, claimed, lattice=LATTICE, min_overlap=MIN_OVERLAP)
+    if not abs(margins["displacement"] - displacement) <= 0.002 + 0.02 * displacement:
+        yield "margins.displacement", margins["displacement"], displacement
+    if not is_true and not displacement >= 0.9 * MIN_DISPLACEMENT:
+        yield "margins.displacement", displacement, f"at least {MIN_DISPLACEMENT}"
+
+
+def _box_answer_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
+    boxes = [box["box_px"] for box in proof["boxes"] if box["role"] == "answer"]
+    if boxes != [proof["answer"]["box_px"]]:
+        yield "answer.box_px", proof["answer"]["box_px"], boxes
+    yield from _clean_faults(files, traj, proof, (0, 1))
+
+
+def _visibility_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
+    if proof["margins"] != {"gone_at_most": GONE, "still_there_at_least": STILL_THERE}:
+        yield "margins", proof["margins"], {"gone_at_most": GONE, "still_there_at_least": STILL_THERE}
+    shares = twin_sight(files, traj["traj_id"], 1, _item(files, proof["items"][0]))["shares"]
+    visible = shares["visible"]
+    if not (visible <= GONE + SHARE_TOLERANCE or visible >= STILL_THERE - SHARE_TOLERANCE):
+        yield "items[0].after.visible", visible, "a share outside the margin"
+    if proof["answer"]["is_gone"] != (is_gone := bool(visible < (GONE + STILL_THERE) / 2)):
+        yield "answer.is_gone", proof["answer"]["is_gone"], is_gone
+    yield from _clean_faults(files, traj, proof, (0,))
+
+
+def _cause_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
+    yield from _motion_faults(files, traj, proof)
+    yield from _clean_faults(files, traj, proof, (0, 1))
+
+
+def _identity_answer_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
+    own = twin_sight(files, traj["traj_id"], 1, _item(files, proof["items"][0]))["amodal_box"]
+    box = np.array(proof["boxes"][1]["box_px"])
+    is_same = bool(iou(own, box) >= 0.5)
+    if proof["answer"]["is_same"] != is_same or (proof["margins"]["reason"] == "same object") != is_same:
+        yield "answer.is_same", proof["answer"]["is_same"], is_same
+    if not is_same and not iou(own, box) <= MAX_OTHER_IOU + 0.01:
+        yield "boxes[1]", iou(own, box), f"an overlap of at most {MAX_OTHER_IOU} with the object's own box"
+    if len(kinds := {item["kind"] for item in proof["items"]}) > 1:
+        yield "items", sorted(kinds), "one kind"
+    yield from _clean_faults(files, traj, proof, (0, 1))
+
+
+def _clean_faults(files: SceneFiles, traj: Any, proof: Any, frames: tuple[int, ...]) -> Iterator[Fault]:
+    """A box is given or asked only where amodal and visible box nearly coincide."""
+    for frame in frames:
+        sight = twin_sight(files, traj["traj_id"], frame, _item(files, proof["items"][0]))
+        overlap = iou(sight["amodal_box"], sight["visible_box"])
+        # A pixel either way on a small box.
+        if not overlap >= MIN_BOX_IOU - 0.1:
+            yield f"items[0] in image {frame}", overlap, f"boxes that coincide by {MIN_BOX_IOU}"
+
+
+def iou(a: Array, b: Array) -> float:
+    """Intersection over union of two boxes; 0 with a box that is NaN."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    common = np.prod(np.maximum(high - low, 0))
+    union = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common
+    return float(common / union) if union > 0 else 0.0
+
+
+_ANSWER_CHECKS = {
+    "A1": _motion_faults,
+    "A2": _motion_faults,
+    "A3": _motion_faults,
+    "A4": _claim_faults,
+    "D1": _box_answer_faults,
+    "D2": _visibility_faults,
+    "D3": _cause_faults,
+    "D4": _identity_answer_faults,
+}
