@@ -22,13 +22,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 SWAPS: dict[type, type] = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.USub: ast.UAdd},
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
 }
-# Loaded once and inherited by every fork; geom itself must not be among them.
-PRELOADED = ("torch", "scipy.spatial.transform", "scipy.linalg", "cv2", "hypothesis", "jaxtyping", "beartype", "pytest")
+# Loaded once and inherited by every fork; neither geom itself nor what pytest rewrites may be among them.
+PRELOADED = ("torch", "scipy.spatial.transform", "scipy.linalg", "cv2")
 SECONDS_PER_MUTANT = 300
 
 
@@ -54,16 +56,22 @@ def _operator(node: ast.AST) -> type:
 
 
 def tests_pass(copy: Path, name: str) -> bool:
-    """Run the module's tests of the copy in a fork, so that nothing is imported twice; too slow counts as failed."""
+    """Run the module's tests of the copy in a fork, which imports torch no more; too slow counts as failed."""
     child = os.fork()
     if child == 0:
         signal.alarm(SECONDS_PER_MUTANT)
-        os.chdir(copy)
-        sys.path.insert(0, str(copy))
-        with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
-            code = importlib.import_module("pytest").main(["-x", "-q", "-pno:cacheprovider", f"tests/test_{name}.py"])
-        os._exit(int(code))
+        os._exit(_run_tests(copy, name))
     return os.waitpid(child, 0)[1] == 0
+
+
+def _run_tests(copy: Path, name: str) -> int:
+    os.chdir(copy)
+    sys.path.insert(0, str(copy))
+    with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
+        try:
+            return int(pytest.main(["-x", "-q", "-pno:cacheprovider", f"tests/test_{name}.py"]))
+        except BaseException:  # also SystemExit: a fork must never run on as if it were the parent
+            return 1
 
 
 def survivors(name: str, limit: int) -> dict[str, object]:
@@ -72,7 +80,8 @@ def survivors(name: str, limit: int) -> dict[str, object]:
         copy = Path(folder)
         for part in ("geom", "tests"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", copy)
+        for path in (ROOT / "pyproject.toml", *ROOT.glob("conftest.py")):
+            shutil.copy(path, copy)
         target = copy / "geom" / f"{name}.py"
         source = target.read_text()
         if not tests_pass(copy, name):

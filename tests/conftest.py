@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-settings.register_profile("theodolite", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.register_profile("theodolite", deadline=None, derandomize=True, max_examples=30, database=None)
 settings.load_profile("theodolite")
 
 # Relative to values of order 1 to 10; loosening one of these needs a reason where it is done.
