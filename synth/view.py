@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,15 +176,10 @@ def _boxes(sample: Sample, index: int) -> Iterator[tuple[str, str, Sequence[floa
     for item in sample.proof.get("items", ()):
         for layer, key in (("amodal", "amodal_box"), ("visible", "visible_box")):
             if item[view].get(key):
-                yield layer, "", _floats(item[view][key])
+                yield layer, "", item[view][key]
     for box in sample.proof.get("boxes", ()):
         if box["image"] == index:
-            yield ("answer" if box["role"] == "answer" else "question"), box["role"], _floats(box["box_px"])
-
-
-def _floats(box: Iterable[float | int]) -> tuple[float, ...]:
-    """JSON writes a whole number without a point; a coordinate is a float all the same."""
-    return tuple(map(float, box))
+            yield ("answer" if box["role"] == "answer" else "question"), box["role"], box["box_px"]
 
 
 def _shares(sample: Sample) -> Html | None:

@@ -92,9 +92,7 @@ def make_rows(number: int, task: str, scene: str, question: str, answer: str) ->
             "T_world_cam": [pose(), pose(0.0, 0.5, -30.0)],
             "actions": "move forward 0.5 meters; turn left 30 degrees",
         },
-        "items": [item | {"before": sight(1.0), "after": sight(0.4, **half_hidden)}]
-        if task[0] == "D"
-        else [],
+        "items": [item | {"before": sight(1.0), "after": sight(0.4, **half_hidden)}] if task[0] == "D" else [],
         "boxes": [{"image": 0, "role": "question", "box_px": [60, 80, 140, 200]}] if task[0] == "D" else [],
         "margins": {"displacement": 0.04321, "reason": "mirrored"},
         "scale": {"status": "metric", "source": "simulated"},
@@ -146,9 +144,7 @@ def test_page_is_well_formed_and_asks_nobody_for_anything(dataset: Path) -> None
     text, reader = read_view(dataset)
     assert reader.open == []
     assert not re.search(r"""(src|href|url\(|@import)\s*=?\s*["']?(https?:|//)""", text)
-    assert reader.all("meta", http_equiv="Content-Security-Policy")[0]["content"].startswith(
-        "default-src 'none'"
-    )
+    assert reader.all("meta", http_equiv="Content-Security-Policy")[0]["content"].startswith("default-src 'none'")
     assert all("src" not in attributes for attributes in reader.all("img"))
 
 
@@ -230,9 +226,7 @@ def test_nothing_is_left_out_where_all_fits(dataset: Path) -> None:
     ("limit", "sizes", "shares"),
     [(10, [2, 100, 100], [2, 4, 4]), (3, [5, 5, 5, 5], [0, 1, 1, 1]), (99, [1, 2], [1, 2]), (1, [], [])],
 )
-def test_shared_out_is_even_and_never_more_than_there_is(
-    limit: int, sizes: list[int], shares: list[int]
-) -> None:
+def test_shared_out_is_even_and_never_more_than_there_is(limit: int, sizes: list[int], shares: list[int]) -> None:
     assert shared_out(limit, sizes) == shares
 
 
@@ -245,9 +239,7 @@ def test_proof_of_another_question_is_refused(dataset: Path) -> None:
     proofs = dataset / "Render-SimulatedScene-demo" / "proofs.jsonl"
     first, second, *rest = proofs.read_text().splitlines()
     proofs.write_text("\n".join([second, first, *rest]) + "\n")
-    with pytest.raises(
-        ValueError, match="line 1 of Render-SimulatedScene-demo: the proof is of room_0-t1-A1-1"
-    ):
+    with pytest.raises(ValueError, match="line 1 of Render-SimulatedScene-demo: the proof is of room_0-t1-A1-1"):
         pick_samples(dataset, 9)
 
 
@@ -264,9 +256,7 @@ def test_fewer_proofs_than_questions_are_refused(dataset: Path) -> None:
         pick_samples(dataset, 9)
 
 
-@pytest.mark.parametrize(
-    ("line", "match"), [("{", "is no JSON"), ("[1]", "must be an object"), ("{}", "id and")]
-)
+@pytest.mark.parametrize(("line", "match"), [("{", "is no JSON"), ("[1]", "must be an object"), ("{}", "id and")])
 def test_broken_row_is_named(dataset: Path, line: str, match: str) -> None:
     (dataset / "DepthWarp-RealScene" / "tasks.jsonl").write_text(line + "\n")
     with pytest.raises(ValueError, match=f"tasks.jsonl line 1 .*{match}"):

@@ -26,6 +26,10 @@ class Options(CommonOptions):
     workers: int = 0
     """worker processes; 0 = one for every core. The dataset does not depend on it"""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        worker_count(self.workers)
+
 
 def run(options: Options) -> Outcome:
     """Generate, verify and show the demo dataset; exit status 1 if a label does not verify."""

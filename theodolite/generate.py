@@ -46,6 +46,7 @@ class Options(CommonOptions):
             raise ValueError(f"--num-scenes must be 1 or more, got {self.num_scenes}")
         check_image_size(self.image_size)
         parse_tasks(self.tasks)
+        worker_count(self.workers)
 
 
 def run(options: Options) -> Outcome:

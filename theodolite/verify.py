@@ -23,6 +23,10 @@ class Options(CommonOptions):
     workers: int = 0
     """worker processes; 0 = one for every core"""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        worker_count(self.workers)
+
 
 def run(options: Options) -> Outcome:
     """Recompute the labels; exit status 1 if any of them differs."""
