@@ -24,11 +24,13 @@ ANCHOR_HFOV = math.radians(60)
 ANCHOR_TRIES = 80
 ANCHOR_ROUNDS = 6
 MIN_SEEN = 4
+SEEN_SIZE = (0.09, 0.9)
 SHORTLIST = 10
 STEP_M = 1.0
 MIN_WAYS = 2
 REFINE_POINTS = 9
 REFINE_ROUNDS = 5
+_CORNERS = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, 8).T > 0
 
 
 @dataclass(frozen=True)
@@ -215,19 +217,28 @@ def _good_anchors(
     """Candidates that see enough and can move, best first, at most three."""
     if not len(places):
         return []
-    framed = _framed(space, places, headings, tan_half)
+    longest, share = _framing(space, places, headings, tan_half)
+    framed = (share > 0.6) & (longest > SEEN_SIZE[0]) & (longest < SEEN_SIZE[1])
+    # Objects count more the larger they are, up to a quarter of the picture; what fills the picture spoils it.
+    score = (framed * np.minimum(longest, 0.25)).sum(1) - 0.3 * (longest * share > SEEN_SIZE[1] / 2).sum(1)
     # The noise breaks ties at random.
-    rank = np.argsort(-(framed.sum(1) + rng.uniform(size=len(places))))[:SHORTLIST]
+    rank = np.argsort(-(score + 0.1 * rng.uniform(size=len(places))))[:SHORTLIST]
     ways = _ways(space, places[rank], headings[rank])
     seen = _num_seen(space, places[rank], framed[rank])
     good = (seen >= MIN_SEEN) & (ways >= MIN_WAYS)
     return [int(i) for i in rank[good][np.argsort(-seen[good], kind="stable")][:3]]
 
 
-def _framed(space: FreeSpace, places: np.ndarray, headings: np.ndarray, tan_half: float) -> np.ndarray:
-    """Which items lie well in a square picture, by the boxes round them, (m, items)."""
-    corners = _item_corners(space.scene)
-    offset = corners[None] - places[:, None, None]
+def _framing(
+    space: FreeSpace, places: np.ndarray, headings: np.ndarray, tan_half: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """How the boxes round the items lie in a square picture.
+
+    Returns:
+        longest: side of an item's box as a share of the picture's, 0 for what reaches behind the camera, (m, items).
+        share: of the box's area that is in the picture, (m, items).
+    """
+    offset = _item_corners(space)[None] - places[:, None, None]
     c, s = np.cos(headings)[:, None, None], np.sin(headings)[:, None, None]
     ahead = s * offset[..., 0] + c * offset[..., 1]
     right = c * offset[..., 0] - s * offset[..., 1]
@@ -236,15 +247,17 @@ def _framed(space: FreeSpace, places: np.ndarray, headings: np.ndarray, tan_half
     low, high = uv.min(2), uv.max(2)
     inside = (np.minimum(high, 1.0) - np.maximum(low, -1.0)).clip(0.0)
     share = inside.prod(-1) / (high - low).prod(-1)
-    longest = (high - low).max(-1) / 2
-    return (ahead.min(2) > 0.3) & (share > 0.6) & (longest > 0.08) & (longest < 0.9)
+    return np.where(ahead.min(2) > 0.2, (high - low).max(-1) / 2, 0.0), share
 
 
-def _item_corners(scene: Scene) -> np.ndarray:
-    """Corners of the upright boxes round the items, world, (items, 8, 3)."""
-    signs = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T
-    boxes = [(item, *item.bounds) for item in scene.items]
-    return np.array([(low + signs * (high - low)) @ i.rotation().T + i.position for i, low, high in boxes])
+def _item_corners(space: FreeSpace) -> np.ndarray:
+    """Corners of the axis-aligned boxes round the items, world, (items, 8, 3)."""
+    solids = space.solids[space.solids.item_idx >= 0]
+    first = np.searchsorted(solids.item_idx, np.arange(len(space.scene.items)))
+    extent = solids.extent()
+    low = np.minimum.reduceat(solids.center - extent, first)
+    high = np.maximum.reduceat(solids.center + extent, first)
+    return np.where(_CORNERS, high[:, None], low[:, None])
 
 
 def _ways(space: FreeSpace, places: np.ndarray, headings: np.ndarray) -> np.ndarray:
@@ -257,7 +270,7 @@ def _ways(space: FreeSpace, places: np.ndarray, headings: np.ndarray) -> np.ndar
 
 def _num_seen(space: FreeSpace, places: np.ndarray, framed: np.ndarray) -> np.ndarray:
     """How many of the framed items have their middle not behind another item, (m,)."""
-    middle = _item_corners(space.scene).mean(1)
+    middle = _item_corners(space).mean(1)
     place_idx, item_idx = np.nonzero(framed)
     items = space.solids[space.solids.item_idx >= 0]
     hidden = _crosses_box(items, places[place_idx], middle[item_idx])

@@ -45,7 +45,7 @@ class Block:
         half: (x, y), along its own axes.
         z: lowest and highest point.
         yaw: radians.
-        item_idx: of the item inside, or whose front it keeps free; -1 for doors and windows.
+        item_idx: of the item inside, or whose front it keeps free; -1 for the room's own.
     """
 
     center: tuple[float, float]
@@ -111,7 +111,7 @@ class Layout:
     Args:
         room_size: (x, y, z), metres.
         rng: every choice comes from it.
-        keep_free: doors and windows, in front of which nothing may stand or hang.
+        keep_free: space before doors and windows and round the light, where nothing may stand or hang.
     """
 
     def __init__(self, room_size: Sequence[float], rng: Generator, keep_free: Sequence[Block] = ()) -> None:
@@ -272,6 +272,15 @@ class Layout:
         x, y = (self.rng.uniform(0, side, num) for side in self.room_size[:2])
         yaw = self.rng.integers(4, size=num) * math.pi / 2 + self.rng.normal(0, 0.12, num)
         return self.put(name, built, Spots(x, y, np.zeros(num), yaw), pad=pad)
+
+    def along_wall(self, name: str, built: Built, num: int = 40) -> int | None:
+        """On the floor near a wall, turned any way: for things that do not have a back."""
+        wall, share = self.rng.integers(4, size=num), self.rng.uniform(size=num)
+        size, gap = self._measured(built).size, self.rng.uniform(0.04, 0.3, num)
+        turn = self.rng.normal(0, 0.35, num)
+        extent = 2 * _extent(size, turn).T
+        spots = self._along_wall(wall, share, extent, gap, np.zeros(num))
+        return self.put(name, built, spots._replace(yaw=spots.yaw + turn))
 
     def beside(self, name: str, built: Built, idx: int, num: int = 12) -> int | None:
         """Next to an item, left or right, facing the same way with its back in line."""

@@ -18,8 +18,9 @@ from synth.layout import Layout
 from synth.scene import Scene, Vec3
 from synth.shell import build_shell
 
-NUM_ITEMS = (16, 28)
+NUM_ITEMS = (14, 30)
 FILL_TRIES = 70
+IN_THE_WAY = ("chair", "stool", "ottoman", "football", "teddy bear", "side table")
 TABLETOP = ("mug", "bottle", "stack of books", "vase", "candle", "fruit bowl")
 
 
@@ -48,7 +49,7 @@ def _rug_before(layout: Layout, idx: int | None) -> None:
 
 def _dining(layout: Layout, low: int, high: int) -> None:
     """A table with chairs round it, in most rooms all alike, a lamp above and things on it."""
-    table = layout.anywhere("dining table", layout.draw("dining table"), pad=0.55)
+    table = layout.anywhere("dining table", layout.draw("dining table"), num=80, pad=0.45)
     if table is None:
         return
     alike = layout.rng.uniform() < 0.75
@@ -135,7 +136,7 @@ def _washing(layout: Layout) -> None:
 
 def _plan_living(layout: Layout) -> None:
     _seating(layout)
-    _divide(layout, 0.6)
+    _divide(layout, 0.45)
     for name in ("bookshelf", "piano", "armchair", "speaker", "speaker"):
         if layout.rng.uniform() < 0.6:
             _wall(layout, name, 0.9)
@@ -143,7 +144,7 @@ def _plan_living(layout: Layout) -> None:
 
 def _plan_bedroom(layout: Layout) -> None:
     _sleeping(layout)
-    _divide(layout, 0.5)
+    _divide(layout, 0.35)
     if layout.rng.uniform() < 0.4:
         _working(layout, 1)
     _dress(layout, _wall(layout, "chest of drawers"), ("vase", "candle", "stack of books", "table lamp"), 3)
@@ -157,7 +158,7 @@ def _plan_kitchen(layout: Layout) -> None:
 
 def _plan_office(layout: Layout) -> None:
     _working(layout, int(layout.rng.integers(1, 3)))
-    _divide(layout, 0.6)
+    _divide(layout, 0.45)
     for _ in range(int(layout.rng.integers(1, 3))):
         _wall(layout, "bookshelf", 0.5)
     if layout.rng.uniform() < 0.5:
@@ -172,7 +173,7 @@ def _plan_bathroom(layout: Layout) -> None:
 def _plan_studio(layout: Layout) -> None:
     _sleeping(layout)
     _dining(layout, 2, 4)
-    _divide(layout, 0.7)
+    _divide(layout, 0.5)
     _working(layout, 1)
 
 
@@ -202,31 +203,31 @@ class RoomType:
     weight: float = 1.0
 
 
-_COMMON = {"potted plant": 4, "picture": 2, "clock": 1, "floor lamp": 1.5, "trash can": 1.0, "basket": 1.0}
-_SMALL = {"mug": 1.5, "bottle": 1.5, "stack of books": 2, "vase": 1.5, "candle": 1}
-_PLAY = {"football": 1, "teddy bear": 1, "guitar": 0.7, "suitcase": 0.6, "fan": 0.6}
-_SEATS = {"chair": 1.5, "stool": 2, "ottoman": 1.2, "bench": 0.5}
+_COMMON = {"potted plant": 4.0, "picture": 2.0, "clock": 1.0, "floor lamp": 1.5, "trash can": 1.0, "basket": 1.0}
+_SMALL = {"mug": 1.5, "bottle": 1.5, "stack of books": 2.0, "vase": 1.5, "candle": 1.0}
+_PLAY = {"football": 1.0, "teddy bear": 1.0, "guitar": 0.7, "suitcase": 0.6, "fan": 0.6}
+_SEATS = {"chair": 1.5, "stool": 2.0, "ottoman": 1.2, "bench": 0.5}
 
 ROOM_TYPES = {
     "living room": RoomType(
-        _plan_living, (4.6, 8.0), _COMMON | _SMALL | _PLAY | _SEATS | {"wall shelf": 1, "side table": 1}, weight=1.5
+        _plan_living, (4.6, 7.4), _COMMON | _SMALL | _PLAY | _SEATS | {"wall shelf": 1.0, "side table": 1.0}, weight=1.5
     ),
     "bedroom": RoomType(
-        _plan_bedroom, (4.2, 6.5), _COMMON | _SMALL | _PLAY | {"chair": 2, "stool": 1.5, "ottoman": 1, "wall shelf": 1}
+        _plan_bedroom, (4.2, 6.5), _COMMON | _SMALL | _PLAY | {"chair": 2.0, "stool": 1.5, "ottoman": 1.0, "wall shelf": 1.0}
     ),
     "kitchen": RoomType(
-        _plan_kitchen, (4.4, 7.0), _COMMON | _SMALL | {"stool": 4, "chair": 1, "fruit bowl": 1, "wall shelf": 1},
+        _plan_kitchen, (4.4, 7.0), _COMMON | _SMALL | {"stool": 4.0, "chair": 1.0, "fruit bowl": 1.0, "wall shelf": 1.0},
         is_wet=True, weight=1.4,
     ),
     "office": RoomType(
-        _plan_office, (4.4, 7.5), _COMMON | _SMALL | {"chair": 2, "stool": 1, "suitcase": 1, "guitar": 0.5, "fan": 0.7}
+        _plan_office, (4.4, 7.0), _COMMON | _SMALL | {"chair": 2.0, "stool": 1.0, "suitcase": 1.0, "guitar": 0.5, "fan": 0.7}
     ),
     "bathroom": RoomType(
-        _plan_bathroom, (4.0, 5.2), {"potted plant": 3, "stool": 2, "basket": 2, "bottle": 2, "candle": 1.5,
-                                     "trash can": 1, "picture": 1.5, "clock": 0.5, "bench": 0.5, "vase": 1},
+        _plan_bathroom, (4.0, 5.2), {"potted plant": 3.0, "stool": 2.0, "basket": 2.0, "bottle": 2.0, "candle": 1.5,
+                                     "trash can": 1.0, "picture": 1.5, "clock": 0.5, "bench": 0.5, "vase": 1.0},
         is_wet=True, weight=0.5,
     ),
-    "studio": RoomType(_plan_studio, (5.2, 8.0), _COMMON | _SMALL | _PLAY | _SEATS | {"armchair": 1, "wall shelf": 1}),
+    "studio": RoomType(_plan_studio, (5.0, 7.4), _COMMON | _SMALL | _PLAY | _SEATS | {"armchair": 1.0, "wall shelf": 1.0}),
 }  # fmt: skip
 """Every type of room by name."""
 
@@ -256,6 +257,8 @@ def _add(layout: Layout, name: str) -> None:
         layout.hang(name, built)
     elif placement == "wall-side":
         layout.against_wall(name, built)
+    elif layout.rng.uniform() < (0.35 if name in IN_THE_WAY else 0.8):
+        layout.along_wall(name, built)
     else:
         layout.anywhere(name, built)
 
@@ -263,6 +266,12 @@ def _add(layout: Layout, name: str) -> None:
 def _draw_size(kind: RoomType, rng: Generator) -> Vec3:
     x, y = rng.uniform(*kind.side, 2)
     return round(float(x), 3), round(float(y), 3), round(float(rng.uniform(2.5, 3.0)), 3)
+
+
+def _target(size: Vec3, rng: Generator) -> int:
+    """How many objects: more in a larger room."""
+    num = 11.5 + 0.33 * size[0] * size[1] + rng.uniform(-4, 4)
+    return int(np.clip(round(num), *NUM_ITEMS))
 
 
 def _draw_type(rng: Generator) -> RoomType:
@@ -299,7 +308,7 @@ def make_room(seed: int | SeedSequence | Generator, *, scene_id: str = "", room_
     layout = Layout(size, rng, shell.keep_free)
     kind.plan(layout)
     _decorate(layout)
-    _fill(layout, kind.fillers, int(rng.integers(NUM_ITEMS[0], NUM_ITEMS[1] + 1)))
+    _fill(layout, kind.fillers, _target(size, rng))
     return Scene(scene_id or f"room_{number}", number, size, layout.items, shell.parts, shell.light)
 
 

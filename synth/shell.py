@@ -23,18 +23,20 @@ LIGHT_RADIUS_M = 0.25
 
 WALL_COLORS = ("efe9dc", "e3e8e4", "d5dfe6", "ecdcc2", "d9cdb8", "c8d3bd", "e8d3cb", "f3f1ea", "b9c6c9", "d8d0dd")
 WALL_TEXTURES = ("plaster", "plaster", "plaster", "wallpaper", "stripes", "concrete", "speckle")
-FLOORS = {
-    "dry": (("parquet", "b98654", 1.2), ("parquet", "8a5a34", 1.2), ("planks", "c69c6d", 1.6), ("planks", "744a2c", 1.6),
-            ("carpet", "8d8577", 0.6), ("carpet", "5d6b78", 0.6), ("planks", "d8b98c", 1.6), ("terrazzo", "d7d2c8", 1.0)),
-    "wet": (("tiles", "d7d7d7", 0.9), ("tiles", "c8b79a", 0.9), ("checker", "d9d4c8", 1.0), ("marble", "e2dfd8", 1.6),
-            ("tiles", "8f9aa3", 0.9), ("terrazzo", "d7d2c8", 1.0)),
-}  # fmt: skip
+DRY_FLOORS = (
+    ("parquet", "b98654", 1.2), ("parquet", "8a5a34", 1.2), ("planks", "c69c6d", 1.6), ("planks", "744a2c", 1.6),
+    ("carpet", "8d8577", 0.6), ("carpet", "5d6b78", 0.6), ("planks", "d8b98c", 1.6), ("terrazzo", "d7d2c8", 1.0),
+)  # fmt: skip
+WET_FLOORS = (
+    ("tiles", "d7d7d7", 0.9), ("tiles", "c8b79a", 0.9), ("checker", "d9d4c8", 1.0), ("marble", "e2dfd8", 1.6),
+    ("tiles", "8f9aa3", 0.9), ("terrazzo", "d7d2c8", 1.0),
+)  # fmt: skip
 FRAME_COLORS = ("f2efe8", "e8e2d0", "ffffff", "5b3a24", "8a5a34")
 DOOR_COLORS = ("f2efe8", "8a5a34", "a9743f", "5b3a24", "dfe6e2", "4a5a52", "7f8f9f")
 
 
 class Shell(NamedTuple):
-    """A room without furniture: its parts, its light, and what must stay free before doors and windows."""
+    """A room without furniture: its parts, its light, and what must stay free for door, windows and light."""
 
     parts: tuple[Part, ...]
     light: Light
@@ -68,7 +70,8 @@ def _envelope(room_size: Vec3, rng: Generator, is_wet: bool) -> list[Part]:
     """Floor, ceiling and four walls."""
     x, y, z = (side / 2 for side in room_size)
     t = THICK_M / 2
-    texture, code, scale = FLOORS["wet" if is_wet else "dry"][int(rng.integers(6 if is_wet else 8))]
+    floors = WET_FLOORS if is_wet else DRY_FLOORS
+    texture, code, scale = floors[int(rng.integers(len(floors)))]
     floor = Material(rgb(code), texture, scale, 0.1)
     ceiling = solid("f4f2ec", 0.0)
     paint = _wall_paint(rng, is_wet)
@@ -151,7 +154,9 @@ def _keep_free(room_size: Vec3, panel: _Panel, room: float) -> Block:
     x, y, _ = room_size
     along, off = panel.along, room / 2
     center = ((along, off), (off, along), (along, y - off), (x - off, along))[panel.wall]
-    return Block(center, (panel.width / 2 + 0.1, off), (panel.low, panel.high + 0.08), WALL_YAW[panel.wall])
+    # The frame and the sill stick out round the panel.
+    half = (panel.width / 2 + 0.13, off)
+    return Block(center, half, (max(panel.low - 0.08, 0.0), panel.high + 0.08), WALL_YAW[panel.wall])
 
 
 def _ceiling_light(room_size: Vec3, rng: Generator) -> tuple[Part, Light]:
@@ -184,4 +189,6 @@ def build_shell(room_size: Vec3, rng: Generator, is_wet: bool) -> Shell:
         parts += _window(room_size, window, frame)
         keep_free.append(_keep_free(room_size, window, WINDOW_ROOM_M))
     lamp, light = _ceiling_light(room_size, rng)
+    x, y, z = light.position
+    keep_free.append(Block((x, y), (2 * LIGHT_RADIUS_M, 2 * LIGHT_RADIUS_M), (z - 0.2, room_size[2])))
     return Shell((*parts, lamp), light, tuple(keep_free))

@@ -55,11 +55,15 @@ class Solids:
         """From each solid's centre to a corner of its bounding box, (n,)."""
         return np.linalg.norm(self.half_size, axis=1)
 
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high) of an axis-aligned box round all solids, each (3,)."""
+    def extent(self) -> np.ndarray:
+        """Half the axis-aligned extent of each solid, (n, 3)."""
         arms = np.abs(self.R_world_part) * self.half_size[:, None]
         disc = np.hypot(arms[..., 0], arms[..., 1]) + arms[..., 2]
-        extent = np.choose(self.shape_code[:, None], [arms.sum(-1), disc, np.linalg.norm(arms, axis=-1), disc])
+        return np.choose(self.shape_code[:, None], [arms.sum(-1), disc, np.linalg.norm(arms, axis=-1), disc])
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high) of an axis-aligned box round all solids, each (3,)."""
+        extent = self.extent()
         return (self.center - extent).min(0), (self.center + extent).max(0)
 
     @staticmethod
@@ -89,13 +93,13 @@ class Solids:
     @staticmethod
     def of_scene(scene: Scene) -> Solids:
         """Every part of a scene: items in order, then the shell."""
-        placed = [Solids.of_item(item, i) for i, item in enumerate(scene.items)]
-        return joined([*placed, Solids.of_parts(scene.shell)])
-
-
-def joined(groups: Sequence[Solids]) -> Solids:
-    """One array of solids from several."""
-    return Solids(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(Solids)))
+        owner, parts = zip(*scene.all_parts(), strict=True)
+        local, owner = Solids.of_parts(parts), np.array(owner)
+        # The shell is item -1, so the last row: the identity.
+        R_world_item = np.array([*(item.rotation() for item in scene.items), np.eye(3)])[owner]
+        origin = np.array([*(item.position for item in scene.items), (0.0, 0.0, 0.0)])[owner]
+        center = np.einsum("nij,nj->ni", R_world_item, local.center) + origin
+        return Solids(local.shape_code, R_world_item @ local.R_world_part, center, local.half_size, owner)
 
 
 def distance(solids: Solids, points: np.ndarray) -> np.ndarray:
