@@ -46,7 +46,7 @@ def stove(rng: Generator) -> Built:
         box(0, -0.015, 0.03, w, d - 0.03, height - 0.05, shell),
         box(0, -0.03, 0, w - 0.06, d - 0.1, 0.05, DARK),
     ]
-    parts.append(box(0, 0, height - 0.03, w + 0.006, d, 0.03, DARK))
+    parts.append(box(0, 0.002, height - 0.03, w + 0.006, d, 0.03, DARK))
     parts += [
         box(0, y, 0.22, w - 0.03, 0.045, 0.48, shell),
         box(0, y + 0.005, 0.3, w - 0.14, 0.045, 0.28, DARK),
@@ -60,7 +60,7 @@ def stove(rng: Generator) -> Built:
     for sx, sy, r in ((-1, -1, 0.075), (1, -1, 0.095), (-1, 1, 0.095), (1, 1, 0.075)):
         parts += [post(sx * w * 0.23, sy * d * 0.22, height - 0.005, r, 0.014, metal(rng, "3a3b3f"))]
         parts += [post(sx * w * 0.23, sy * d * 0.22, height, r * 0.55, 0.013, solid("8d3a26", 0.2))]
-    parts.append(box(0, -d / 2 + 0.012, height - 0.01, w, 0.02, 0.1, shell))
+    parts.append(box(0, -d / 2 + 0.018, height - 0.01, w, 0.02, 0.1, shell))
     return settle(parts)
 
 
@@ -70,11 +70,7 @@ def microwave(rng: Generator) -> Built:
     w, d, height = u(0.44, 0.52), u(0.32, 0.38), u(0.26, 0.3)
     y = d / 2 - 0.015
     parts = [box(0, 0, 0.012, w, d - 0.03, height - 0.012, shell)]
-    parts += [
-        box(s * (w / 2 - 0.05), t * (d / 2 - 0.06), 0, 0.03, 0.03, 0.02, DARK)
-        for s in (-1, 1)
-        for t in (-1, 1)
-    ]
+    parts += [box(s * (w / 2 - 0.05), t * (d / 2 - 0.06), 0, 0.03, 0.03, 0.02, DARK) for s in (-1, 1) for t in (-1, 1)]
     parts.append(box(w * 0.12, y, 0.02, w * 0.72, 0.025, height - 0.03, shell))
     parts.append(box(w * 0.12, y + 0.004, 0.055, w * 0.56, 0.024, height - 0.1, DARK))
     parts.append(box(-w * 0.37, y, 0.02, w * 0.22, 0.02, height - 0.03, DARK))
@@ -135,7 +131,7 @@ def bathtub(rng: Generator) -> Built:
     parts = [box(0, 0, 0, w - 0.06, d - 0.06, 0.12, skin)]
     for s in (-1, 1):
         parts.append(box(0, s * (d - wall) / 2, 0.002, w - 0.01, wall - 0.012, height - 0.02, skin))
-        parts.append(box(s * (w - wall) / 2, 0, 0.002, wall - 0.012, d - 0.02, height - 0.022, skin))
+        parts.append(box(s * (w - wall) / 2, 0, 0.004, wall - 0.012, d - 0.02, height - 0.025, skin))
         y, x, z = s * (d - wall) / 2, s * (w - wall) / 2, height - 0.035
         parts.append(rod((-w / 2 + 0.04, y, z), (w / 2 - 0.04, y, z), 0.04, skin))
         parts.append(rod((x, -d / 2 + 0.04, z), (x, d / 2 - 0.04, z), 0.038, skin))
@@ -175,7 +171,7 @@ def trash_can(rng: Generator) -> Built:
             post(0, 0, 0, r * 0.8, 0.02, skin),
             *ring((0, 0, 0), (r * 0.9, r * 0.9), tall, 0.008, skin, 20, 4),
         ]
-        parts.append(ball(0, 0, tall * 0.55, (r * 0.84, r * 0.84, 0.1), solid("e9e9ea", 0.3)))
+        parts.append(ball(0, 0, tall * 0.55, (r * 0.91, r * 0.91, 0.1), solid("e9e9ea", 0.3)))
         parts += ring((0, 0, tall - 0.03), (r * 0.935, r * 0.935), 0.033, 0.014, skin, 20, 4)
         return settle(parts)
     parts = [

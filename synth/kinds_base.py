@@ -86,9 +86,7 @@ def box(x: float, y: float, z: float, sx: float, sy: float, sz: float, material:
     return Part("box", (x, y, z + sz / 2), (sx / 2, sy / 2, sz / 2), material=material)
 
 
-def post(
-    x: float, y: float, z: float, radius: float, height: float, material: Material, ry: float = 0.0
-) -> Part:
+def post(x: float, y: float, z: float, radius: float, height: float, material: Material, ry: float = 0.0) -> Part:
     """An upright cylinder standing at height z; `ry` makes it elliptic."""
     return Part("cylinder", (x, y, z + height / 2), (radius, ry or radius, height / 2), material=material)
 
@@ -101,21 +99,22 @@ def ball(x: float, y: float, z: float, radii: Sequence[float] | float, material:
 
 def turned(part: Part, axis: str, angle_deg: float) -> Part:
     """The part turned about its own centre, about an axis of the item."""
-    R_item_part = Rotation.from_euler(axis, angle_deg, degrees=True) * Rotation.from_rotvec(part.rotvec)
+    turn = tuple(math.radians(angle_deg) * (axis == name) for name in "xyz")
+    if not any(part.rotvec):
+        return replace(part, rotvec=turn)
+    R_item_part = Rotation.from_rotvec(turn) * Rotation.from_rotvec(part.rotvec)
     return replace(part, rotvec=tuple(R_item_part.as_rotvec().tolist()))
 
 
 def rod(start: Sequence[float], end: Sequence[float], radius: float, material: Material) -> Part:
     """A round bar between two points."""
-    a, b = np.asarray(start, float), np.asarray(end, float)
-    length = float(np.linalg.norm(b - a))
-    z = (b - a) / length
-    turn = np.cross([0.0, 0.0, 1.0], z)
-    sine = float(np.linalg.norm(turn))
-    angle = math.atan2(sine, z[2])
-    rotvec = turn / sine * angle if sine > 1e-9 else np.array([angle, 0.0, 0.0])
-    center = tuple(((a + b) / 2).tolist())
-    return Part("cylinder", center, (radius, radius, length / 2), tuple(rotvec.tolist()), material)
+    dx, dy, dz = (b - a for a, b in zip(start, end, strict=True))
+    flat, length = math.hypot(dx, dy), math.hypot(dx, dy, dz)
+    angle = math.atan2(flat, dz)
+    # The cylinder's z axis turns to (dx, dy, dz) about z x d = (-dy, dx, 0).
+    rotvec = (-dy / flat * angle, dx / flat * angle, 0.0) if flat > 1e-9 else (angle, 0.0, 0.0)
+    cx, cy, cz = ((a + b) / 2 for a, b in zip(start, end, strict=True))
+    return Part("cylinder", (cx, cy, cz), (radius, radius, length / 2), rotvec, material)
 
 
 def flat_disc(x: float, y: float, z: float, radius: float, material: Material, axis: str = "z") -> Part:
@@ -124,9 +123,7 @@ def flat_disc(x: float, y: float, z: float, radius: float, material: Material, a
     return plate if axis == "z" else turned(plate, "x" if axis == "y" else "y", -90 if axis == "y" else 90)
 
 
-def legs(
-    dx: float, dy: float, height: float, thick: float, material: Material, is_round: bool = False
-) -> list[Part]:
+def legs(dx: float, dy: float, height: float, thick: float, material: Material, is_round: bool = False) -> list[Part]:
     """Four legs at (+-dx, +-dy)."""
     corners = [(sx * dx, sy * dy) for sx in (-1, 1) for sy in (-1, 1)]
     if is_round:

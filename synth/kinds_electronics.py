@@ -80,12 +80,10 @@ def speaker(rng: Generator) -> Built:
     w, d, tall = u(0.2, 0.27), u(0.26, 0.34), u(0.75, 1.05)
     y = d / 2
     parts = [box(0, 0, 0.03, w, d, tall, frame), box(0, 0, 0, w + 0.06, d + 0.04, 0.035, BLACK)]
-    parts.append(box(0, y - 0.01, 0.05, w - 0.02, 0.02, tall - 0.04, solid("2a2b2e", 0.1)))
+    parts.append(box(0, y - 0.006, 0.05, w - 0.02, 0.02, tall - 0.04, solid("2a2b2e", 0.1)))
     for z, r in ((0.22, 0.4), (0.5, 0.4), (0.78, 0.22)):
         parts.append(rod((0, y, z * tall + 0.05), (0, y + 0.022, z * tall + 0.05), w * r * 1.1, SILVER))
-        parts.append(
-            rod((0, y, z * tall + 0.05), (0, y + 0.026, z * tall + 0.05), w * r, solid("111114", 0.1))
-        )
+        parts.append(rod((0, y, z * tall + 0.05), (0, y + 0.026, z * tall + 0.05), w * r, solid("111114", 0.1)))
         parts.append(ball(0, y + 0.02, z * tall + 0.05, (w * r * 0.4, 0.03, w * r * 0.4), SILVER))
     return settle(parts)
 
@@ -98,7 +96,7 @@ def _shade(rng: Generator, z: float, r: float, tall: float) -> list[Part]:
     parts = ring((0, 0, z), (r, r), tall, 0.006, look, 20, lean)
     parts += [
         box(0, 0, z + tall * 0.5, 2 * r, 0.01, 0.006, SILVER),
-        box(0, 0, z + tall * 0.5, 0.01, 2 * r, 0.007, SILVER),
+        box(0, 0, z + tall * 0.5 + 0.001, 0.01, 2 * r, 0.004, SILVER),
     ]
     return [*parts, ball(0, 0, z + tall * 0.5, 0.045, solid("fff3d6", 0.0, 1.2))]
 
@@ -108,7 +106,7 @@ def floor_lamp(rng: Generator) -> Built:
     u, pole = rng.uniform, metal(rng)
     tall, r, shade = u(1.45, 1.7), u(0.17, 0.23), u(0.24, 0.3)
     parts = [post(0, 0, 0, u(0.13, 0.17), 0.025, pole), post(0, 0, 0.02, 0.035, 0.03, pole)]
-    parts.append(post(0, 0, 0.02, 0.013, tall - shade * 0.4 - 0.02, pole))
+    parts.append(post(0, 0, 0.022, 0.013, tall - shade * 0.4 - 0.02, pole))
     return settle(parts + _shade(rng, tall - shade, r, shade))
 
 
@@ -133,7 +131,7 @@ def pendant_lamp(rng: Generator) -> Built:
     r, shade, cord = u(0.18, 0.25), u(0.16, 0.22), u(0.18, 0.35)
     rose = post(0, 0, shade + cord - 0.02, 0.05, 0.02, SILVER)
     return settle(
-        [*_shade(rng, 0, r, shade), post(0, 0, shade * 0.5, 0.006, shade * 0.5 + cord - 0.01, BLACK), rose]
+        [*_shade(rng, 0, r, shade), post(0, 0, shade * 0.5 + 0.003, 0.006, shade * 0.5 + cord - 0.014, BLACK), rose]
     )
 
 
@@ -147,18 +145,16 @@ def piano(rng: Generator) -> Built:
         box(0, -0.12, tall - 0.035, w + 0.02, 0.4, 0.035, case),
     ]
     for s in (-1, 1):
-        parts += [box(s * (w / 2 - 0.02), -0.12, 0, 0.045, 0.38, tall - 0.02, case)]
+        parts += [box(s * (w / 2 - 0.02), -0.12, 0, 0.045, 0.38, tall - 0.025, case)]
         parts += [box(s * (w / 2 - 0.04), 0.17, 0, 0.07, 0.07, key - 0.05, case)]
-        parts += [box(s * (w / 2 - 0.025), 0.12, key - 0.09, 0.055, 0.3, 0.16, case)]
+        parts += [box(s * (w / 2 - 0.025), 0.12, key - 0.09, 0.051, 0.3, 0.16, case)]
     parts += [
         box(0, 0.12, key - 0.07, w - 0.04, 0.28, 0.05, case),
         box(0, 0.13, key - 0.03, w - 0.1, 0.24, 0.035, BLACK),
     ]
     parts += _keys(w - 0.12, 0.2, key)
-    parts += [turned(box(0, 0.06, tall * 0.78, w * 0.55, 0.014, 0.2, case), "x", 14)]
-    parts += [
-        turned(box(s * 0.1, 0.075, tall * 0.8, 0.18, 0.006, 0.22, picture("page")), "x", 14) for s in (-1, 1)
-    ]
+    parts += [turned(box(0, 0.045, tall * 0.78, w * 0.55, 0.014, 0.2, case), "x", 14)]
+    parts += [turned(box(s * 0.1, 0.058, tall * 0.8, 0.18, 0.006, 0.22, picture("page")), "x", 14) for s in (-1, 1)]
     parts += [box(s * 0.08, 0.07, 0.03, 0.03, 0.12, 0.012, metal(rng, "c9a45c")) for s in (-1, 0, 1)]
     return settle(parts)
 
@@ -188,13 +184,11 @@ def guitar(rng: Generator) -> Built:
     parts += [rod((0, 0.04, (mid + 0.15) * k), (0, 0.053, (mid + 0.15) * k), 0.055 * k, solid("1a1411"))]
     parts += [rod((0, 0.04, (mid + 0.15) * k), (0, 0.0515, (mid + 0.15) * k), 0.068 * k, solid("f0e2c0"))]
     parts.append(box(0, 0.052, (mid + 0.2) * k, 0.055, 0.024, 0.58 * k, neck))
-    parts.append(box(0, 0.05, (mid + 0.76) * k, 0.08, 0.02, 0.16 * k, wooden))
+    parts.append(box(0, 0.047, (mid + 0.76) * k, 0.08, 0.02, 0.16 * k, wooden))
     parts += [box(0, 0.056, (mid - 0.07) * k, 0.12, 0.02, 0.025, neck)]
     parts += [rod((s * 0.03, 0.05, (mid + z) * k), (s * 0.062, 0.05, (mid + z) * k), 0.009, SILVER)
               for s in (-1, 1) for z in (0.79, 0.83, 0.87)]  # fmt: skip
-    strings = [
-        box((i - 2.5) * 0.008, 0.066, (mid - 0.06) * k, 0.002, 0.002, 0.84 * k, SILVER) for i in range(6)
-    ]
+    strings = [box((i - 2.5) * 0.008, 0.066, (mid - 0.06) * k, 0.002, 0.002, 0.84 * k, SILVER) for i in range(6)]
     return settle(parts + strings + _guitar_stand(mid * k, 0.19 * k))
 
 
@@ -209,14 +203,14 @@ def _guitar_stand(mid: float, r: float) -> list[Part]:
 def fan(rng: Generator) -> Built:
     """A standing fan: cage of hoops, blades, pole and foot."""
     u, body, blade = rng.uniform, (BLACK, solid("eceae4", 0.4))[int(rng.integers(2))], bright(rng)
-    tall, r = u(0.95, 1.2), u(0.19, 0.23)
+    tall, r = u(0.95, 1.2), u(0.2, 0.24)
     parts = [post(0, 0, 0, 0.19, 0.03, body), post(0, 0, 0.02, 0.018, tall - 0.05, body)]
     parts += [
         rod((0, -0.1, tall), (0, 0.06, tall), 0.055, body),
         ball(0, 0.06, tall, (0.05, 0.03, 0.05), blade),
     ]
     for i in range(3):
-        wing = ball(0, 0.045, tall, (0.05, 0.012, r * 0.85), blade)
+        wing = ball(0, 0.045, tall, (0.065, 0.012, r * 0.9), blade)
         parts.append(turned(turned(wing, "z", 14), "y", 60 * i))
     for i in range(24):
         a, b = (2 * math.pi * (i + j) / 24 for j in (0, 1))
@@ -224,9 +218,7 @@ def fan(rng: Generator) -> Built:
             ends = [(s * r * math.cos(t), y, tall + s * r * math.sin(t)) for t in (a, b)]
             parts.append(rod(*ends, 0.006, body))
         if i % 2 == 0:
-            tip = (r * math.cos(a), 0.0, tall + r * math.sin(a))
-            parts += [
-                rod((0, 0.0, tall), tip, 0.003, body),
-                rod((0, 0.09, tall), (tip[0], 0.0, tip[2]), 0.003, body),
-            ]
+            c, s = r * math.cos(a), r * math.sin(a)
+            wires = [(0, 0.0, tall), (c, 0.0, tall + s), (0.97 * c, 0.085, tall + 0.97 * s), (0, 0.1, tall)]
+            parts += [rod(p, q, 0.003, body) for p, q in zip(wires[:-1], wires[1:], strict=True)]
     return settle(parts)

@@ -26,18 +26,14 @@ def chair(rng: Generator) -> Built:
     return settle(parts)
 
 
-def _chair_back(
-    rng: Generator, dx: float, dy: float, seat: float, tall: float, frame: Material
-) -> list[Part]:
+def _chair_back(rng: Generator, dx: float, dy: float, seat: float, tall: float, frame: Material) -> list[Part]:
     style, top_bar = rng.integers(3), box(0, -dy, tall - 0.07, 2 * dx + 0.02, 0.022, 0.075, frame)
     if style == 0:
         bars = [box(0, -dy, seat + 0.12 + 0.11 * i, 2 * dx, 0.018, 0.05, frame) for i in range(2)]
     elif style == 1:
-        bars = [
-            box(x * dx * 0.5, -dy, seat - 0.01, 0.022, 0.016, tall - seat - 0.03, frame) for x in (-1, 0, 1)
-        ]
+        bars = [box(x * dx * 0.5, -dy, seat - 0.01, 0.022, 0.014, tall - seat - 0.03, frame) for x in (-1, 0, 1)]
     else:
-        bars = [box(0, -dy, seat + 0.1, 2 * dx, 0.026, tall - seat - 0.16, cloth(rng))]
+        bars = [box(0, -dy, seat + 0.1, 2 * dx, 0.016, tall - seat - 0.16, cloth(rng))]
     return [*bars, top_bar]
 
 
@@ -50,9 +46,7 @@ def stool(rng: Generator) -> Built:
     foot, head = r * 1.05, r * 0.65
     for sx in (-1, 1):
         for sy in (-1, 1):
-            parts.append(
-                rod((sx * foot, sy * foot, 0.0), (sx * head, sy * head, height - 0.02), 0.016, frame)
-            )
+            parts.append(rod((sx * foot, sy * foot, 0.0), (sx * head, sy * head, height - 0.02), 0.016, frame))
     low = height * 0.32
     reach = foot + (head - foot) * low / (height - 0.02)
     for s in (-1, 1):
@@ -100,37 +94,35 @@ def _seat_block(rng: Generator, w: float, places: int, fabric: Material) -> list
     parts = [box(0, 0, foot, w - 0.02, d - 0.02, seat - 0.14 - foot, fabric)]
     parts += [box(s * (w / 2 - 0.07), t * (d / 2 - 0.07), 0, 0.05, 0.05, foot + 0.01, wooden)
               for s in (-1, 1) for t in (-1, 1)]  # fmt: skip
-    parts.append(box(0, -d / 2 + 0.11, foot + 0.005, inner + 0.02, 0.2, back - foot - 0.04, fabric))
+    parts.append(box(0, -d / 2 + 0.115, foot + 0.005, inner + 0.02, 0.2, back - foot - 0.04, fabric))
     parts += _arms(bool(u() < 0.5), w, d, arm, arm_tall, foot, fabric)
     each = inner / places
     for i in range(places):
         x = (i + 0.5) * each - inner / 2
         parts.append(box(x, 0.09, seat - 0.15, each - 0.012, d - 0.22, 0.15, fabric))
         parts.append(ball(x, 0.1, seat - 0.005, (each * 0.47, (d - 0.26) / 2, 0.03), fabric))
-        parts.append(
-            turned(box(x, -d / 2 + 0.27, seat - 0.01, each - 0.02, 0.15, back - seat, fabric), "x", 9)
-        )
+        parts.append(turned(box(x, -d / 2 + 0.27, seat - 0.01, each - 0.02, 0.15, back - seat, fabric), "x", 9))
     return parts
 
 
-def _arms(
-    is_round: bool, w: float, d: float, arm: float, tall: float, foot: float, fabric: Material
-) -> list[Part]:
+def _arms(is_round: bool, w: float, d: float, arm: float, tall: float, foot: float, fabric: Material) -> list[Part]:
     parts = []
     for s in (-1, 1):
         x = s * (w - arm) / 2
         if is_round:
-            parts.append(box(x, 0, foot + 0.002, arm - 0.02, d - 0.004, tall - foot - arm / 2, fabric))
+            parts.append(box(x, 0, foot + 0.002, arm - 0.03, d - 0.004, tall - foot - arm / 2, fabric))
             parts.append(rod((x, -d / 2, tall - arm / 2), (x, d / 2, tall - arm / 2), arm / 2, fabric))
         else:
             parts.append(box(x, 0, foot + 0.002, arm, d, tall - foot, fabric))
     return parts
 
 
-def _pillow(rng: Generator, x: float, y: float, z: float, tilt: float) -> Part:
-    size = rng.uniform(0.19, 0.22)
+def _pillow(rng: Generator, x: float, y: float, z: float, tilt: float) -> list[Part]:
+    """A square cushion that bulges, leaning back."""
+    size = rng.uniform(0.18, 0.21)
     soft = Material(cloth(rng, CLOTHS).color, ("plaid", "stripes", "knit")[int(rng.integers(3))], 0.25)
-    return turned(turned(ball(x, y, z, (size, 0.075, size), soft), "x", 20), "y", tilt)
+    square, bulge = box(x, y, z - size, 2 * size, 0.06, 2 * size, soft), ball(x, y, z, (size, 0.075, size), soft)
+    return [turned(turned(part, "x", 20), "y", tilt) for part in (square, bulge)]
 
 
 def armchair(rng: Generator) -> Built:
@@ -138,7 +130,7 @@ def armchair(rng: Generator) -> Built:
     fabric = upholstery(rng)
     parts = _seat_block(rng, float(rng.uniform(0.85, 1.0)), 1, fabric)
     if rng.uniform() < 0.5:
-        parts.append(_pillow(rng, 0.0, 0.02, 0.6, 8))
+        parts += _pillow(rng, 0.0, -0.02, 0.61, 8)
     return settle(parts)
 
 
@@ -149,7 +141,7 @@ def sofa(rng: Generator) -> Built:
     parts = _seat_block(rng, w, places, fabric)
     for s in (-1, 1):
         if u() < 0.75:
-            parts.append(_pillow(rng, s * (w / 2 - 0.42), 0.02, 0.6, s * u(5, 20)))
+            parts += _pillow(rng, s * (w / 2 - 0.42), -0.02, 0.61, s * u(5, 20))
     return settle(parts)
 
 
@@ -185,7 +177,8 @@ def bench(rng: Generator) -> Built:
         for t in (-1, 1):
             foot, head = (x + s * 0.05, t * (d / 2 - 0.04), 0.0), (x, t * (d / 2 - 0.07), height - 0.06)
             parts.append(rod(foot, head, 0.02, plank))
-    parts.append(box(0, 0, 0.14, w - 0.2, 0.04, 0.04, plank))
+        parts.append(box(x + s * 0.033, 0, 0.142, 0.03, d - 0.09, 0.035, plank))
+    parts.append(box(0, 0, 0.14, w - 0.17, 0.04, 0.04, plank))
     return settle(parts, [top(0, 0, height, w, d)])
 
 

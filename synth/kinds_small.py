@@ -41,8 +41,8 @@ def fruit_bowl(rng: Generator) -> Built:
     for i in range(5):
         skin = solid(pick(rng, ("c8202a", "e8862a", "8fbf3a", "d8382a", "f0a030")), 0.4)
         angle, size = 2 * math.pi * i / 5, u(0.036, 0.042)
-        parts.append(ball(r * 0.5 * math.cos(angle), r * 0.5 * math.sin(angle), 0.065, size, skin))
-    parts.append(ball(0, 0, 0.1, 0.041, solid("d8382a", 0.4)))
+        parts.append(ball(r * 0.45 * math.cos(angle), r * 0.45 * math.sin(angle), 0.065, size, skin))
+    parts.append(ball(0, 0, 0.09, 0.041, solid("d8382a", 0.4)))
     arc = [(0.085 * math.sin(t), 0.03, 0.19 - 0.085 * math.cos(t)) for t in (-0.9, -0.45, 0.0, 0.45, 0.9)]
     return settle(parts + bow(arc, 0.016, solid("f0cf3a", 0.3)))
 
@@ -72,10 +72,7 @@ def mug(rng: Generator) -> Built:
         *ring((0, 0, tall * 0.5), (r * 0.95, r * 0.95), tall * 0.5, 0.006, glaze, 20),
     ]
     parts.append(post(0, 0, tall * 0.7, r * 0.9, tall * 0.17, solid("3a2112", 0.6)))
-    arc = [
-        (r * 0.9 + 0.034 * math.cos(t), 0, tall * 0.5 + 0.032 * math.sin(t))
-        for t in (-1.6, -0.8, 0, 0.8, 1.6)
-    ]
+    arc = [(r * 0.9 + 0.034 * math.cos(t), 0, tall * 0.5 + 0.032 * math.sin(t)) for t in (-1.6, -0.8, 0, 0.8, 1.6)]
     return settle(parts + bow(arc, 0.007, glaze))
 
 
@@ -209,9 +206,7 @@ def suitcase(rng: Generator) -> Built:
             parts.append(box(x, y, 0.03, 0.05, 0.05, 0.04, black))
     up, y = tall + 0.05 + u(0.2, 0.38), -d / 2 + 0.03
     grip = [(s * 0.09, y, z) for s, z in ((-1, tall), (-1, up), (1, up), (1, tall))]
-    return settle(
-        parts + bow(grip, 0.011, metal(rng, "b9bcc0")) + [rod((-0.07, y, up), (0.07, y, up), 0.018, black)]
-    )
+    return settle(parts + bow(grip, 0.011, metal(rng, "b9bcc0")) + [rod((-0.07, y, up), (0.07, y, up), 0.018, black)])
 
 
 def basket(rng: Generator) -> Built:
@@ -223,13 +218,10 @@ def basket(rng: Generator) -> Built:
         *ring((0, 0, 0.001), (r * 0.88, r * 0.88), tall, 0.02, cane, 20, 8),
     ]
     parts += ring((0, 0, tall - 0.035), (r * 0.97, r * 0.97), 0.04, 0.034, cane, 20, 8)
-    parts += [ball(0, 0, tall * 0.75, (r * 0.8, r * 0.8, tall * 0.27), cloth(rng))]
+    parts += [ball(0, 0, tall * 0.75, (r * 0.94, r * 0.94, tall * 0.27), cloth(rng))]
     parts += [ball(r * 0.3, r * 0.2, tall * 0.92, (r * 0.4, r * 0.4, 0.06), cloth(rng))]
     for s in (-1, 1):
-        arc = [
-            (s * r * 1.03, y, tall + z)
-            for y, z in ((-0.07, -0.02), (-0.05, 0.06), (0.05, 0.06), (0.07, -0.02))
-        ]
+        arc = [(s * r * 1.03, y, tall + z) for y, z in ((-0.07, -0.02), (-0.05, 0.06), (0.05, 0.06), (0.07, -0.02))]
         parts += bow(arc, 0.011, cane)
     return settle(parts)
 
@@ -278,7 +270,7 @@ def framed_picture(rng: Generator) -> Built:
 
 def _frame(w: float, tall: float, rim: float, look: Material) -> list[Part]:
     sides = [box(s * (w - rim) / 2, 0.004, 0.001, rim + 0.004, 0.03, tall - 0.002, look) for s in (-1, 1)]
-    return sides + [box(0, 0.003, z, w - 0.004, 0.0265, rim, look) for z in (-0.002, tall - rim + 0.002)]
+    return sides + [box(0, 0.003, z, w - 0.004, 0.024, rim, look) for z in (-0.002, tall - rim + 0.002)]
 
 
 def wall_shelf(rng: Generator) -> Built:

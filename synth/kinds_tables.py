@@ -48,7 +48,7 @@ def desk(rng: Generator) -> Built:
     parts.append(box(x, -0.02, 0, block - 0.06, d - 0.12, 0.06, frame))
     parts += drawers(x, (d - 0.08) / 2, 0.07, block - 0.02, height - 0.13, 3, frame, knob)
     parts.append(box(-side * (w / 2 - 0.04), 0, 0, 0.04, d - 0.04, height - 0.02, frame))
-    parts.append(box(-side * block / 2, -d / 2 + 0.05, height - 0.3, w - block - 0.06, 0.02, 0.28, frame))
+    parts.append(box(-side * block / 2, -d / 2 + 0.05, height - 0.3, w - block - 0.06, 0.02, 0.275, frame))
     return settle(parts, [top(0, 0, height, w, d)])
 
 
@@ -72,9 +72,7 @@ def drawers(
     for col in range(columns):
         cx = x + (col + 0.5) * wide - w / 2
         for i in range(num):
-            parts.append(
-                box(cx, y + 0.004, z + i * each + 0.006, wide - 0.014, 0.03, each - 0.012, bright_face)
-            )
+            parts.append(box(cx, y + 0.004, z + i * each + 0.006, wide - 0.014, 0.03, each - 0.012, bright_face))
             parts.append(box(cx, y + 0.03, z + (i + 0.55) * each, min(0.16, wide * 0.4), 0.025, 0.016, knob))
     return parts
 
@@ -132,11 +130,9 @@ def bookshelf(rng: Generator) -> Built:
     w, d, height, num = u(0.7, 1.0), u(0.28, 0.34), u(1.5, 2.0), int(rng.integers(4, 6))
     t, gap = 0.025, (height - 0.08) / num
     parts = [box(s * (w - t) / 2, 0, 0, t, d, height, frame) for s in (-1, 1)]
-    parts.append(box(0, -d / 2 + 0.008, 0.03, w - 0.03, 0.012, height - 0.04, frame))
+    parts.append(box(0, -d / 2 + 0.008, 0.03, w - 0.036, 0.012, height - 0.04, frame))
     for i in range(num + 1):
-        parts.append(
-            box(0, 0.002, 0.055 + i * gap - (0.003 if i == num else 0), w - 0.03, d - 0.006, t, frame)
-        )
+        parts.append(box(0, 0.002, 0.055 + i * gap - (0.003 if i == num else 0), w - 0.03, d - 0.006, t, frame))
     for i in range(num):
         parts += row_of_books(rng, w - 0.08, 0.055 + t + i * gap, gap - t, d)
     return settle(parts)
@@ -168,7 +164,5 @@ def side_table(rng: Generator) -> Built:
     r, height = u(0.22, 0.3), u(0.48, 0.6)
     parts = [post(0, 0, height - 0.025, r, 0.025, frame)]
     for x, y in ((0.0, 1.0), (0.866, -0.5), (-0.866, -0.5)):
-        parts.append(
-            rod((x * r * 0.95, y * r * 0.95, 0.0), (x * r * 0.4, y * r * 0.4, height - 0.01), 0.014, leg)
-        )
+        parts.append(rod((x * r * 0.95, y * r * 0.95, 0.0), (x * r * 0.4, y * r * 0.4, height - 0.01), 0.014, leg))
     return settle(parts, [top(0, 0, height, 1.35 * r, 1.35 * r)])
