@@ -24,11 +24,11 @@ from synth.surfaces import Faces, SurfaceTable, albedo, faces, surface_table, ta
 
 _POINTS = 8
 _ORDER = np.array([[-1, 0, -1, 5], [6, -1, 3, -1], [-1, 4, -1, 1], [2, -1, 7, -1]], np.int64)
-_WINDOW = (-1, 1, 2)  # neighbours of a pixel in its 4-wide window
 _BAND = 64  # rows worked on at once
 _CLEARANCE = 0.004  # metres between a surface and the start of its shadow ray: more than the mesh's gap
 _WARM, _COOL = (1.06, 1.0, 0.92), (0.95, 1.0, 1.07)
 _BRIGHTEST = 8.0
+_WHITE = 2.2  # radiance that becomes white
 _CODES = 4096
 
 
@@ -227,23 +227,27 @@ def _lamp_points(light: Light) -> np.ndarray:
 
 
 def _mean_on_face(seen: np.ndarray, asked: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Mean of the pixels that asked in a 4 x 4 window on the same face; first along rows, then along columns.
+    """Mean of the pixels that asked nearby on the same face, along rows and columns in turn.
 
-    A lone pixel with nobody to ask counts as lit.
+    A 4-wide window that leans right, then one that leans left: together a tent that is 7 wide. Sums stay below
+    8 * 16, so bytes hold them. A lone pixel with nobody to ask counts as lit.
     """
-    for axis in (1, 0):
-        same = [key[here] == key[there] for here, there in (_shifted(s, axis) for s in _WINDOW)]
-        seen, asked = _window_sum(seen, same, axis), _window_sum(asked, same, axis)
+    for axis, window in ((1, (-1, 1, 2)), (0, (-1, 1, 2)), (1, (-2, -1, 1)), (0, (-2, -1, 1))):
+        seen, asked = _window_sums((seen, asked), key, axis, window)
     lone = asked == 0
     return (seen + lone).astype(np.float32) / (asked + lone)
 
 
-def _window_sum(values: np.ndarray, same: list[np.ndarray], axis: int) -> np.ndarray:
-    out = values.copy()
-    for shift, matches in zip(_WINDOW, same, strict=True):
+def _window_sums(
+    planes: tuple[np.ndarray, np.ndarray], key: np.ndarray, axis: int, window: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    sums = planes[0].copy(), planes[1].copy()
+    for shift in window:
         here, there = _shifted(shift, axis)
-        out[here] += values[there] * matches
-    return out
+        same = (key[here] == key[there]).view(np.uint8)
+        for plane, total in zip(planes, sums, strict=True):
+            total[here] += plane[there] * same
+    return sums
 
 
 def _shifted(shift: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -253,9 +257,9 @@ def _shifted(shift: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...
 
 
 def _tone_codes() -> np.ndarray:
-    """sRGB bytes for codes of sqrt(radiance / 8): a filmic curve (Narkowicz 2015, fit to ACES), then sRGB."""
+    """sRGB bytes for codes of sqrt(radiance / 8): Reinhard's curve with a white point, then sRGB."""
     x = (np.arange(_CODES) / (_CODES - 1)) ** 2 * _BRIGHTEST
-    film = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0, 1)
+    film = np.clip(x * (1 + x / _WHITE**2) / (0.85 + x), 0, 1)
     srgb = np.where(film <= 0.0031308, 12.92 * film, 1.055 * film ** (1 / 2.4) - 0.055)
     return np.round(srgb * 255).astype(np.uint8)
 
