@@ -81,7 +81,7 @@ def distance_to_parts(scene: Scene | FreeSpace, points: np.ndarray) -> np.ndarra
     points, space = _points(points, "points"), FreeSpace.of(scene)
     flat = points.reshape(1, -1, 3)
     everywhere = np.broadcast_to(flat, (len(space.solids), *flat.shape[1:]))
-    return distance(space.solids, everywhere).min(0).reshape(points.shape[:-1])
+    return np.asarray(distance(space.solids, everywhere).min(0).reshape(points.shape[:-1]))
 
 
 def path_is_free(scene: Scene | FreeSpace, positions: np.ndarray, clearance: float = CLEARANCE_M) -> np.ndarray:
@@ -109,7 +109,7 @@ def path_is_free(scene: Scene | FreeSpace, positions: np.ndarray, clearance: flo
     start, stop = ends[..., :-1, :].reshape(-1, 3), ends[..., 1:, :].reshape(-1, 3)
     free = ~_is_blocked(space.solids, start, stop, clearance)
     inside = ((positions >= clearance) & (positions <= np.array(space.scene.room_size) - clearance)).all((-2, -1))
-    return free.reshape(ends.shape[:-2] + (-1,)).all(-1) & inside
+    return np.asarray(free.reshape(ends.shape[:-2] + (-1,)).all(-1) & inside)
 
 
 def _is_blocked(solids: Solids, start: np.ndarray, stop: np.ndarray, clearance: float) -> np.ndarray:
