@@ -209,6 +209,13 @@ def test_the_tolerance_depends_on_the_type_and_can_be_given(dtype, limit):
     so3.check_rotation(scaled(1.1 * limit), tolerance=2 * limit)
 
 
+def test_an_error_of_just_the_tolerance_is_accepted():
+    # (2 I)^T (2 I) - I = 3 I, exactly.
+    so3.check_rotation(2 * ROTATION, tolerance=3.0)
+    with pytest.raises(ValueError, match="orthonormal"):
+        so3.check_rotation(2 * ROTATION, tolerance=2.999)
+
+
 def test_an_empty_batch_is_no_error():
     so3.check_rotation(torch.zeros(0, 3, 3))
     assert so3.log(torch.zeros(0, 3, 3)).shape == (0, 3)
