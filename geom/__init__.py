@@ -28,5 +28,3 @@ from geom.raycast import unit_coords as unit_coords
 from geom.scale import SCALE_STATUSES as SCALE_STATUSES
 from geom.scale import Scale as Scale
 from geom.se3 import SE3 as SE3
-from geom.tessellate import surface_gap as surface_gap
-from geom.tessellate import tessellate as tessellate
