@@ -271,9 +271,7 @@ def micro_steps(
             f"steps must be > 0, got {max_step_m} m and {max_step_deg} deg; are they swapped with the action?"
         )
     if min_num_frames < 2:
-        raise ValueError(
-            f"min_num_frames must be >= 2, got {min_num_frames}; an action has a first and a last frame"
-        )
+        raise ValueError(f"min_num_frames must be >= 2, got {min_num_frames}; an action has a first and a last frame")
     groups = []
     for action in actions:
         largest = max_step_deg if action.kind.is_turn else max_step_m

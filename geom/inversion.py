@@ -183,17 +183,11 @@ def shortest_sequences(
 
 def _check_search(grid_m: float, grid_deg: float, tol_m: float, tol_deg: float, count: int) -> None:
     if not 0 <= count <= _MOST_ACTIONS:
-        raise ValueError(
-            f"the number of actions must be 0 to 3, got {count}; longer ones have no closed form here"
-        )
+        raise ValueError(f"the number of actions must be 0 to 3, got {count}; longer ones have no closed form here")
     if not (grid_m > 0 and grid_deg > 0):
-        raise ValueError(
-            f"the grid must be > 0, got {grid_m} m and {grid_deg} deg; use for example 0.1 and 5"
-        )
+        raise ValueError(f"the grid must be > 0, got {grid_m} m and {grid_deg} deg; use for example 0.1 and 5")
     if abs(math.remainder(360.0, grid_deg)) > 1e-9:
-        raise ValueError(
-            f"grid_deg must divide 360, got {grid_deg}; headings modulo 360 would leave the grid"
-        )
+        raise ValueError(f"grid_deg must divide 360, got {grid_deg}; headings modulo 360 would leave the grid")
     # Distances follow from the pose divided by a heading's sine or cosine; the smallest of these counts.
     nearest_deg = min(grid_deg, 90.0) if abs(math.remainder(90.0, grid_deg)) < 1e-9 else grid_deg / 4
     widest_m = 0.25 * grid_m * math.sin(math.radians(nearest_deg))
@@ -207,9 +201,7 @@ def _check_search(grid_m: float, grid_deg: float, tol_m: float, tol_deg: float, 
 
 def _check_planar(T_before_after: SE3, max_tilt_deg: float, max_lift_m: float) -> tuple[float, float, float]:
     if T_before_after.shape:
-        raise ValueError(
-            f"one unbatched pose is needed, got batch {tuple(T_before_after.shape)}; index it first"
-        )
+        raise ValueError(f"one unbatched pose is needed, got batch {tuple(T_before_after.shape)}; index it first")
     if not bool(T_before_after.R.isfinite().all() and T_before_after.t.isfinite().all()):
         raise ValueError("the pose must be finite, got NaN or inf; was a pose that failed left in?")
     pitch_deg, roll_deg, lift_m = tilt_and_lift(T_before_after)

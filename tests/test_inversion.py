@@ -25,9 +25,7 @@ SMALL_GRID = {"grid_m": 0.5, "grid_deg": 30.0, "max_m": 1.5}
 
 
 def all_sequences(num_actions: int) -> list[ActionSequence]:
-    words = [
-        w for w in product("fst", repeat=num_actions) if all(a != b for a, b in zip(w, w[1:], strict=False))
-    ]
+    words = [w for w in product("fst", repeat=num_actions) if all(a != b for a, b in zip(w, w[1:], strict=False))]
     sizes = {
         "f": [("z", v) for v in MOVES],
         "s": [("x", v) for v in MOVES],
@@ -45,9 +43,7 @@ def key(actions: ActionSequence) -> tuple[int, ...]:
     w, heading = 0j, 1 + 0j
     for a in actions:
         if a.kind.axis == "turn":
-            heading *= complex(
-                math.cos(math.radians(a.amount)), a.kind.sign * math.sin(math.radians(a.amount))
-            )
+            heading *= complex(math.cos(math.radians(a.amount)), a.kind.sign * math.sin(math.radians(a.amount)))
         else:
             w += a.kind.sign * a.amount * heading * (1 if a.kind.axis == "z" else 1j)
     return tuple(round(v * 1e6) for v in (w.real, w.imag, heading.real, heading.imag))
@@ -71,9 +67,7 @@ def test_every_sequence_of_a_length_is_found_and_nothing_else(by_end, num_action
         assert len(found) == len(set(found))
 
 
-@pytest.mark.parametrize(
-    "word", ["fst", "sft", "ftf", "sts", "fts", "stf", "tft", "tst", "tfs", "tsf", "fsf", "sfs"]
-)
+@pytest.mark.parametrize("word", ["fst", "sft", "ftf", "sts", "fts", "stf", "tft", "tst", "tfs", "tsf", "fsf", "sfs"])
 def test_each_three_action_word_is_found_completely(by_end, word):
     axes = {"f": "z", "s": "x", "t": "turn"}
     of_word = [
@@ -144,9 +138,7 @@ def test_a_float32_pose_of_three_actions_is_inverted_on_the_finest_default_grid(
 @given(
     st.lists(
         st.one_of(
-            st.tuples(
-                st.sampled_from("zx"), st.integers(-60, 60).filter(bool).map(lambda k: round(k * 0.1, 9))
-            ),
+            st.tuples(st.sampled_from("zx"), st.integers(-60, 60).filter(bool).map(lambda k: round(k * 0.1, 9))),
             st.tuples(st.just("turn"), st.integers(-36, 36).filter(bool).map(lambda k: k * 5.0)),
         ),
         max_size=3,
