@@ -317,7 +317,7 @@ def test_demo_makes_both_subsets_verifies_and_shows(
 
 
 def test_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "theodolite", "plan", "--actions", ";".join(["FWD_1; TL_10"] * 2000)]
+    command = [sys.executable, "-m", "theodolite", "plan", "--actions", ";".join(["FWD_1; TL_10"] * 250), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
         process.stdout.read(10)
