@@ -30,12 +30,17 @@ Claims = Callable[[np.random.Generator], Iterator[tuple[str, ActionSequence]]]
 
 @dataclass(frozen=True)
 class Case:
-    """What the tasks look at. `claims` proposes other motions that might have been made here instead."""
+    """What the tasks look at.
+
+    `claims` proposes other motions that might have been made here instead. `item_order` is the order in which the
+    object tasks try the items: one for all, so that they tend to ask about the same object.
+    """
 
     transition: Transition
     before: Sight
     after: Sight
     claims: Claims
+    item_order: tuple[int, ...]
 
     @property
     def actions(self) -> ActionSequence:

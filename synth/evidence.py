@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,17 +21,17 @@ from geom.boxes import amodal_boxes, box_area, box_iou
 from geom.camera import PinholeCamera
 from geom.embree import TriangleScene
 from geom.primitives import Primitives
-from geom.raycast import cast
 from geom.se3 import SE3
 from geom.visibility import Partition, partition, silhouette_grid
 from synth.scene import Scene
 from synth.transition import View
 
-_COARSE_RAYS = 512
-_SILHOUETTE_HITS = 4000
+_COARSE_RAYS = 256
+_SILHOUETTE_HITS = 2500
 _MAX_RAYS = 60_000
 
 
+@runtime_checkable
 class Evidence(Protocol):
     """Geometry of the items of a scene, as the tasks need it. Item order is that of the id rasters."""
 
@@ -58,6 +58,7 @@ class RoomEvidence:
         self.scene = scene
         self.item_ids = tuple(item.item_id for item in scene.items)
         self.kinds = tuple(item.kind for item in scene.items)
+        self._items: dict[int, tuple[TriangleScene, Tensor]] = {}
 
     @cached_property
     def primitives(self) -> Primitives:
@@ -71,24 +72,25 @@ class RoomEvidence:
     def _solid(self) -> Primitives:
         return self.primitives.select(self.primitives.item_idx >= 0)
 
-    @cached_property
-    def _parts(self) -> list[Primitives]:
-        owner = self.primitives.item_idx
-        return [self.primitives.select(owner == i) for i in range(len(self.kinds))]
+    def _alone(self, item_idx: int) -> tuple[TriangleScene, Tensor]:
+        """One item without the rest of the room, and points whose hull holds it; made once."""
+        if item_idx not in self._items:
+            parts = self.primitives.select(self.primitives.item_idx == item_idx)
+            self._items[item_idx] = TriangleScene(parts, nthreads=1), _hull(parts)
+        return self._items[item_idx]
 
     def boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
         box, valid = amodal_boxes(self._solid, T_world_cam.inverse(), camera, len(self.kinds))
         return torch.where(valid[:, None], box, torch.nan).numpy()
 
     def partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
-        origin, parts = T_world_cam.t, self._parts[item_idx]
-        hull = _hull(parts)
-        direction, weight, hit = _silhouette(parts, hull, origin, _COARSE_RAYS)
+        origin = T_world_cam.t
+        alone, hull = self._alone(item_idx)
+        direction, weight, hit = _silhouette(alone, hull, origin, _COARSE_RAYS)
         fill = float(hit.double().mean())
         if fill == 0:
             return None
-        num_rays = min(int(_SILHOUETTE_HITS / fill), _MAX_RAYS)
-        direction, weight, hit = _silhouette(parts, hull, origin, num_rays)
+        direction, weight, hit = _silhouette(alone, hull, origin, min(int(_SILHOUETTE_HITS / fill), _MAX_RAYS))
         direction, weight = direction[hit], weight[hit]
         first = self.caster.cast(origin, direction).prim_idx
         first_item = torch.where(first >= 0, self.primitives.item_idx[first], -1)
@@ -104,9 +106,11 @@ def _hull(parts: Primitives) -> Tensor:
     return parts.T_world_prim[:, None].act(parts.half_size[:, None] * corners).reshape(-1, 3)
 
 
-def _silhouette(parts: Primitives, hull: Tensor, origin: Tensor, num_rays: int) -> tuple[Tensor, Tensor, Tensor]:
+def _silhouette(
+    alone: TriangleScene, hull: Tensor, origin: Tensor, num_rays: int
+) -> tuple[Tensor, Tensor, Tensor]:
     direction, weight = silhouette_grid(hull, origin, num_rays=num_rays)
-    return direction, weight, cast(parts, origin, direction).prim_idx >= 0
+    return direction, weight, alone.cast(origin, direction).prim_idx >= 0
 
 
 MIN_BOX_IOU = 0.9

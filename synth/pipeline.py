@@ -11,10 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synth.card import write_card
 from synth.case import Case
 from synth.evidence import Sight
 from synth.files import json_bytes, write_whole
+from synth.presets import PRESETS
 from synth.record import make_record
 from synth.stages import Stages
 from synth.tasks import TASKS, ask
@@ -52,6 +55,8 @@ class GenerateConfig:
             raise ValueError(f"tasks must be some of {', '.join(TASKS)}, got {', '.join(unknown) or 'none'}")
         if self.teacher not in SUBSETS:
             raise ValueError(f"teacher must be one of {', '.join(SUBSETS)}, got {self.teacher!r}")
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.phrasing not in ("mixed", "open"):
             raise ValueError(f"phrasing must be 'mixed' or 'open', got {self.phrasing!r}")
 
@@ -74,7 +79,7 @@ class Summary:
     transitions: int = 0
     questions: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    stages: Stages = field(default_factory=Stages)
 
 
 def generate(
@@ -99,7 +104,7 @@ def generate(
         jobs = [(subset, config, index) for index in range(config.num_scenes)]
         try:
             for done, seconds in enumerate(run_jobs(make_scene, jobs, workers), start=1):
-                summary.seconds.update(seconds)
+                summary.stages.add(seconds)
                 if progress:
                     progress(done, config.num_scenes)
         finally:
@@ -139,7 +144,7 @@ def _check_same(there: dict[str, Any], mine: dict[str, Any], subset: Path) -> No
                 )
 
 
-def make_scene(job: tuple[Path, GenerateConfig, int]) -> Counter[str]:
+def make_scene(job: tuple[Path, GenerateConfig, int]) -> dict[str, float]:
     """Make the folder of the scene with this index unless it is there; returns seconds by stage."""
     subset, config, index = job
     stages = Stages()
@@ -154,8 +159,11 @@ def make_scene(job: tuple[Path, GenerateConfig, int]) -> Counter[str]:
         after_view = world.view(traj.T_world_cam[1])
         writer.trajectory(traj, after_view, about)
         after = Sight(world.evidence, traj.T_world_cam[1], world.camera, after_view)
-        case = Case(Transition(world.scene_id, traj, before.view, after_view), before, after, world.claims(traj))
-        _ask(writer, case, config, (config.seed, index, number), about)
+        seed = (config.seed, index, number)
+        order = np.random.default_rng(seed).permutation(len(world.evidence.kinds)).tolist()
+        transition = Transition(world.scene_id, traj, before.view, after_view)
+        case = Case(transition, before, after, world.claims(traj), tuple(order))
+        _ask(writer, case, config, seed, about)
     writer.finish()
     return stages.seconds
 

@@ -13,6 +13,7 @@ import torch
 
 from geom.actions import ActionSequence
 from geom.camera import PinholeCamera
+from geom.raycast import Hit
 from geom.scale import Scale
 from geom.se3 import SE3
 from synth.case import Claims
@@ -53,7 +54,10 @@ class RoomWorld:
             self.camera = PinholeCamera.from_hfov(math.radians(rng.uniform(*_HFOV_DEG)), width, height)
             self.T_world_anchor = sample_anchor(self.free_space, rng)
             self.evidence = RoomEvidence(self.scene)
-            self._d_cam = self.camera.rays(self.camera.pixel_centers())
+            self._d_cam = self.camera.rays(self.camera.pixel_centers()).float().numpy()
+            self._rays = np.empty((height, width, 6), np.float32)
+            # Primitive -1 is a miss: there is nothing beyond the room but the room.
+            self._owner = np.append(self.evidence.primitives.item_idx.numpy(), ROOM).astype(np.int16)
 
     @cached_property
     def _shader(self) -> Shader:
@@ -69,13 +73,16 @@ class RoomWorld:
 
     def view(self, T_world_cam: SE3) -> View:
         with self.stages("cast"):
-            hit = self.evidence.caster.cast(T_world_cam.t, T_world_cam.rotate(self._d_cam))
-            item_idx = torch.where(hit.prim_idx >= 0, self.evidence.primitives.item_idx[hit.prim_idx], ROOM)
+            self._rays[..., :3] = T_world_cam.t.numpy()
+            np.matmul(self._d_cam, T_world_cam.R.mT.float().numpy(), out=self._rays[..., 3:])
+            z_depth, prim_idx = self.evidence.caster.cast_np(self._rays)
+            item_idx = self._owner[prim_idx]
         image = None
         if not self.config.labels_only:
             with self.stages("shade"):
+                hit = Hit(torch.from_numpy(z_depth), torch.from_numpy(prim_idx))
                 image = self._shader.shade(self.camera, T_world_cam, hit)
-        return View(hit.t.float().numpy(), item_idx.numpy().astype(np.int16), image)
+        return View(z_depth, item_idx, image)
 
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
         rng = np.random.default_rng(self._motion_seed)

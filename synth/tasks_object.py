@@ -29,7 +29,7 @@ MAX_OTHER_IOU = 0.2
 
 def ask_box(case: Case, rng: np.random.Generator, variant: str) -> Question:
     """D1: the box after the motion, from the first image alone ("predict") or from both ("track")."""
-    for i in _clean_in_both(case, rng):
+    for i in _clean_in_both(case):
         box = _box(case.after, i)
         if _iou(_box(case.before, i), box) <= MAX_COPY_IOU:
             asked = _asked(case, i) | {"actions": case.actions.text()}
@@ -42,7 +42,7 @@ def ask_box(case: Case, rng: np.random.Generator, variant: str) -> Question:
 def ask_visibility(case: Case, rng: np.random.Generator, variant: str) -> Question:
     """D2: is the object gone after the motion, outside the image or hidden?"""
     owns_pixels = np.isfinite(case.after.visible[:, 0])
-    order = list(_clean_before(case, rng))
+    order = list(_clean_before(case))
     gone = next((i for i in order if not owns_pixels[i] and _share(case.after, i, 0.0, GONE)), None)
     stays = next((i for i in order if owns_pixels[i] and _share(case.after, i, STILL_THERE, 1.0)), None)
     is_gone, i = balanced(rng, gone, stays, "not both a gone and a remaining object")
@@ -55,7 +55,7 @@ def ask_cause(case: Case, rng: np.random.Generator, variant: str) -> Question:
     """D3: the one or two actions that took the object's box from here to there."""
     if len(case.actions) > 2:
         raise DoesNotApply
-    i = next(_clean_in_both(case, rng), None)
+    i = next(_clean_in_both(case), None)
     if i is None:
         raise LeftOut("no object with a whole box in both views")
     box = _box(case.after, i)
@@ -66,9 +66,9 @@ def ask_cause(case: Case, rng: np.random.Generator, variant: str) -> Question:
 
 def ask_identity(case: Case, rng: np.random.Generator, variant: str) -> Question:
     """D4: do two boxes show one object? Hard others: its double, and where the mirrored motion would put it."""
-    for i in _clean_in_both(case, rng):
+    for i in _clean_in_both(case):
         same = ("same object", Target(i, "same"), _box(case.after, i))
-        others = [other for other in (_double(case, i, rng), _mirrored(case, i)) if other]
+        others = [other for other in (_double(case, i), _mirrored(case, i)) if other]
         if others:
             break
     else:
@@ -80,17 +80,13 @@ def ask_identity(case: Case, rng: np.random.Generator, variant: str) -> Question
     return Question("D4", variant, asked, IdentityAnswer(is_same), targets, boxes, {"reason": reason})
 
 
-def _double(case: Case, i: int, rng: np.random.Generator):
+def _double(case: Case, i: int):
     kinds = case.before.evidence.kinds
     own = _box(case.after, i)
-    for j in rng.permutation(len(kinds)):
-        if (
-            j != i
-            and kinds[j] == kinds[i]
-            and case.after.is_clean[j]
-            and _iou(own, _box(case.after, j)) <= MAX_OTHER_IOU
-        ):
-            return "another of its kind", Target(int(j), "other"), _box(case.after, int(j))
+    for j in case.item_order:
+        is_double = j != i and kinds[j] == kinds[i] and case.after.is_clean[j]
+        if is_double and _iou(own, _box(case.after, j)) <= MAX_OTHER_IOU:
+            return "another of its kind", Target(j, "other"), _box(case.after, j)
     return None
 
 
@@ -105,15 +101,15 @@ def _mirrored(case: Case, i: int):
     return "where the mirrored motion would put it", None, box
 
 
-def _clean_before(case: Case, rng: np.random.Generator) -> Iterator[int]:
-    """Items whose box can be given in the first image, in random order."""
-    for i in rng.permutation(np.flatnonzero(case.before.is_clean)):
-        if _share(case.before, int(i), MIN_SEEN, 1.0):
-            yield int(i)
+def _clean_before(case: Case) -> Iterator[int]:
+    """Items whose box can be given in the first image."""
+    for i in case.item_order:
+        if case.before.is_clean[i] and _share(case.before, i, MIN_SEEN, 1.0):
+            yield i
 
 
-def _clean_in_both(case: Case, rng: np.random.Generator) -> Iterator[int]:
-    return (i for i in _clean_before(case, rng) if case.after.is_clean[i] and case.after.partition(i) is not None)
+def _clean_in_both(case: Case) -> Iterator[int]:
+    return (i for i in _clean_before(case) if case.after.is_clean[i] and case.after.partition(i) is not None)
 
 
 def _share(sight: Sight, i: int, low: float, high: float) -> bool:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Mismatch:
         return f"{self.where}: {self.field} is {self.found}, expected {self.expected}"
 
 
+@runtime_checkable
 class Twin(Protocol):
     """The second implementation of a scene's geometry."""
 

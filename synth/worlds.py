@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
@@ -20,6 +20,7 @@ SUBSETS = {"render": "Render-SimulatedScene", "depthwarp": "DepthWarp-RealScene"
 """Teacher to name of its subset."""
 
 
+@runtime_checkable
 class World(Protocol):
     """One scene with its teacher: where the camera starts, where it goes, and what it sees there."""
 
