@@ -33,9 +33,7 @@ _ALL = (
     Kind("refrigerator", appliances.refrigerator, "wall-side", (0.8, 0.8, 1.9), per_room=1, front=0.7),
     Kind("stove", appliances.stove, "wall-side", (0.7, 0.75, 1.0), per_room=1, front=0.6),
     Kind("microwave", appliances.microwave, "surface", (0.55, 0.45, 0.32), per_room=1),
-    Kind(
-        "washing machine", appliances.washing_machine, "wall-side", (0.65, 0.75, 0.9), per_room=1, front=0.6
-    ),
+    Kind("washing machine", appliances.washing_machine, "wall-side", (0.65, 0.75, 0.9), per_room=1, front=0.6),
     Kind("toilet", appliances.toilet, "wall-side", (0.45, 0.8, 0.95), per_room=1, front=0.5),
     Kind("bathtub", appliances.bathtub, "wall-side", (1.75, 0.85, 0.8), per_room=1, front=0.5),
     Kind("sink", appliances.sink, "wall-side", (0.7, 0.65, 1.1), per_room=1, front=0.5),

@@ -72,8 +72,9 @@ def settle(parts: Sequence[Part], supports: Sequence[Support] = ()) -> Built:
     """Move parts so that their footprint is centred on the origin and they stand on z = 0."""
     low, high = bounds_of(parts)
     shift = np.round([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]], 6)
-    moved = tuple(replace(p, center=tuple(np.subtract(p.center, shift).tolist())) for p in parts)
-    return Built(moved, tuple(_moved(s, shift) for s in supports))
+    centers = (np.array([p.center for p in parts]) - shift).tolist()
+    moved = (Part(p.shape, tuple(at), p.half_size, p.rotvec, p.material) for p, at in zip(parts, centers, strict=True))
+    return Built(tuple(moved), tuple(_moved(s, shift) for s in supports))
 
 
 def _moved(support: Support, shift: np.ndarray) -> Support:
@@ -93,8 +94,8 @@ def post(x: float, y: float, z: float, radius: float, height: float, material: M
 
 def ball(x: float, y: float, z: float, radii: Sequence[float] | float, material: Material) -> Part:
     """An ellipsoid centred on (x, y, z)."""
-    size = (radii,) * 3 if isinstance(radii, (int, float)) else tuple(radii)
-    return Part("ellipsoid", (x, y, z), size, material=material)
+    rx, ry, rz = (radii, radii, radii) if isinstance(radii, (int, float)) else radii
+    return Part("ellipsoid", (x, y, z), (rx, ry, rz), material=material)
 
 
 def turned(part: Part, axis: str, angle_deg: float) -> Part:
@@ -161,7 +162,7 @@ def ring(
 def bow(points: Sequence[Sequence[float]], radius: float, material: Material) -> list[Part]:
     """A bent bar through points, with a ball at each inner bend."""
     bars = [rod(a, b, radius, material) for a, b in zip(points[:-1], points[1:], strict=True)]
-    return bars + [ball(*p, radius, material) for p in points[1:-1]]
+    return bars + [ball(x, y, z, radius, material) for x, y, z in points[1:-1]]
 
 
 def top(x: float, y: float, height: float, sx: float, sy: float, margin: float = 0.03) -> Support:

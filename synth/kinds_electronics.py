@@ -216,7 +216,7 @@ def fan(rng: Generator) -> Built:
         a, b = (2 * math.pi * (i + j) / 24 for j in (0, 1))
         for y, s in ((0.0, 1.0), (0.085, 0.97)):
             ends = [(s * r * math.cos(t), y, tall + s * r * math.sin(t)) for t in (a, b)]
-            parts.append(rod(*ends, 0.006, body))
+            parts.append(rod(ends[0], ends[1], 0.006, body))
         if i % 2 == 0:
             c, s = r * math.cos(a), r * math.sin(a)
             wires = [(0, 0.0, tall), (c, 0.0, tall + s), (0.97 * c, 0.085, tall + 0.97 * s), (0, 0.1, tall)]

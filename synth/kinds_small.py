@@ -177,7 +177,7 @@ def teddy_bear(rng: Generator) -> Built:
             ((s * 0.08, 0.13, 0.048), (0.048, 0.105, 0.048), fur),
             ((s * 0.085, 0.225, 0.055), (0.036, 0.018, 0.04), pale),
         ]
-    parts = [ball(*(k * v for v in at), [k * v for v in radii], look) for at, radii, look in blobs]
+    parts = [ball(k * x, k * y, k * z, [k * r for r in radii], look) for (x, y, z), radii, look in blobs]
     return settle(parts)
 
 

@@ -65,14 +65,13 @@ def drawers(
 ) -> list[Part]:
     """Drawer fronts proud of a carcass whose front is at y, each with a handle."""
     each, wide = tall / num, w / columns
-    bright_face = Material(
-        tuple(min(1.0, c * 1.12) for c in face.color), face.texture, face.texture_scale_m, face.gloss
-    )
+    r, g, b = (min(1.0, 1.12 * c) for c in face.color)
+    front = Material((r, g, b), face.texture, face.texture_scale_m, face.gloss)
     parts = []
     for col in range(columns):
         cx = x + (col + 0.5) * wide - w / 2
         for i in range(num):
-            parts.append(box(cx, y + 0.004, z + i * each + 0.006, wide - 0.014, 0.03, each - 0.012, bright_face))
+            parts.append(box(cx, y + 0.004, z + i * each + 0.006, wide - 0.014, 0.03, each - 0.012, front))
             parts.append(box(cx, y + 0.03, z + (i + 0.55) * each, min(0.16, wide * 0.4), 0.025, 0.016, knob))
     return parts
 

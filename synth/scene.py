@@ -124,12 +124,12 @@ class Part:
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise ValueError(f"shape must be one of {SHAPES}, got {self.shape!r}")
-        size = self.half_size
-        if self.shape == "disc":
-            size = (*_positive3((*size[:2], 1.0), "half_size")[:2], 0.0)
-        else:
-            size = _positive3(size, "half_size")
-        _assign(self, center=_vec3(self.center, "center"), half_size=size, rotvec=_vec3(self.rotvec, "rotvec"))
+        is_disc = self.shape == "disc"
+        size = _positive3((*self.half_size[:2], 1.0) if is_disc else self.half_size, "half_size")
+        object.__setattr__(self, "half_size", (size[0], size[1], 0.0) if is_disc else size)
+        object.__setattr__(self, "center", _vec3(self.center, "center"))
+        if self.rotvec != (0.0, 0.0, 0.0):
+            object.__setattr__(self, "rotvec", _vec3(self.rotvec, "rotvec"))
 
     def extent(self) -> np.ndarray:
         """Half the part's axis-aligned extent in the item frame, metres, shape (3,)."""
@@ -208,8 +208,8 @@ class Light:
     Args:
         position: of its centre in the world, metres.
         radius: of the lamp, metres; a larger one makes softer shadows.
-        intensity: of the lamp; a white wall 2 m away, facing it, gets intensity / 4.
-        ambient: light from everywhere on a surface that faces up; others get less.
+        intensity: of the lamp; a white surface 2 m below it gets intensity / 4.3.
+        ambient: light from everywhere on a level surface; upright ones and corners get less.
     """
 
     position: Vec3

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from geom.camera import PinholeCamera
+from geom.embree import TriangleScene
 from geom.raycast import Hit
 from geom.se3 import SE3
 from synth.scene import Light, Scene
@@ -28,14 +28,8 @@ _BAND = 64  # rows worked on at once
 _CLEARANCE = 0.004  # metres between a surface and the start of its shadow ray: more than the mesh's gap
 _WARM, _COOL = (1.06, 1.0, 0.92), (0.95, 1.0, 1.07)
 _BRIGHTEST = 8.0
-_WHITE = 2.2  # radiance that becomes white
+_WHITE = 1.6  # radiance that becomes white
 _CODES = 4096
-
-
-class Caster(Protocol):
-    """What shadows need: `geom.embree.TriangleScene` is one."""
-
-    def occluded(self, origin: Tensor, direction: Tensor, t_max: float = ...) -> Tensor: ...
 
 
 class _Lit(NamedTuple):
@@ -50,7 +44,7 @@ class _Lit(NamedTuple):
     @staticmethod
     def empty(count: int) -> _Lit:
         planes = np.empty((6, count), np.float32)
-        return _Lit(planes[:3], *planes[3:], np.empty(count, np.int32))
+        return _Lit(planes[:3], planes[3], planes[4], planes[5], np.empty(count, np.int32))
 
     def part(self, at: slice) -> _Lit:
         """Views of some of the pixels."""
@@ -68,11 +62,11 @@ class Shader:
     """
 
     scene: Scene
-    caster: Caster
+    caster: TriangleScene
     table: SurfaceTable
 
     @staticmethod
-    def of(scene: Scene, caster: Caster) -> Shader:
+    def of(scene: Scene, caster: TriangleScene) -> Shader:
         """Collect what every view of the scene shares."""
         return Shader(scene, caster, surface_table(scene))
 
@@ -151,8 +145,9 @@ class Shader:
         out.shine[:] *= take(self.table.gloss, found.prim)
 
     def _ambient(self, out: np.ndarray, found: Faces, p_world: list[np.ndarray]) -> None:
-        """Light from everywhere: most on what faces up, less in the corners of the room; and the surface's own."""
-        np.multiply(found.normal[2], np.float32(0.18), out=out)
+        """Light from everywhere: less on upright faces and in the room's corners; and the surface's own."""
+        np.multiply(found.normal[2], found.normal[2], out=out)
+        out *= np.float32(0.18)
         out += np.float32(0.82)
         for k, length in enumerate(self.scene.room_size):
             gap = np.abs(p_world[k] - np.float32(length / 2))
@@ -187,7 +182,7 @@ class Shader:
         return _mean_on_face(seen, asked.astype(np.uint8).reshape(size), lit.key.reshape(size))
 
 
-def shade(scene: Scene, caster: Caster, camera: PinholeCamera, T_world_cam: SE3, hit: Hit) -> np.ndarray:
+def shade(scene: Scene, caster: TriangleScene, camera: PinholeCamera, T_world_cam: SE3, hit: Hit) -> np.ndarray:
     """Draw one view, as `Shader.shade` does; for many views of a scene make one `Shader`."""
     return Shader.of(scene, caster).shade(camera, T_world_cam, hit)
 
@@ -259,7 +254,7 @@ def _shifted(shift: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...
 def _tone_codes() -> np.ndarray:
     """sRGB bytes for codes of sqrt(radiance / 8): Reinhard's curve with a white point, then sRGB."""
     x = (np.arange(_CODES) / (_CODES - 1)) ** 2 * _BRIGHTEST
-    film = np.clip(x * (1 + x / _WHITE**2) / (0.85 + x), 0, 1)
+    film = np.clip(x * (1 + x / _WHITE**2) / (0.5 + x), 0, 1)
     srgb = np.where(film <= 0.0031308, 12.92 * film, 1.055 * film ** (1 / 2.4) - 0.055)
     return np.round(srgb * 255).astype(np.uint8)
 

@@ -18,7 +18,7 @@ _LEVELS = 6
 _PAD = 2
 _SLOT = SIZE + 2 * _PAD
 _NAMES = ("", *sorted(TEXTURE_NAMES))
-_SIZES = np.float32([SIZE >> level for level in range(_LEVELS)])
+_SIZES = np.array([SIZE >> level for level in range(_LEVELS)], np.float32)
 _GRAINED = ("wood", "brushed")
 
 
@@ -109,7 +109,7 @@ class Faces(NamedTuple):
 
     prim: np.ndarray  # int64
     axis: np.ndarray  # int64: which unit axis the face belongs to
-    unit: tuple[np.ndarray, np.ndarray, np.ndarray]
+    unit: list[np.ndarray]  # three planes
     normal: list[np.ndarray]  # world, unit length, towards the outside
 
 
@@ -126,7 +126,7 @@ def faces(table: SurfaceTable, prim: np.ndarray, p_world: list[np.ndarray], eye:
         p_world: x, y and z of the points, each (P,), metres.
         eye: (3,) the camera's centre: discs turn to it.
     """
-    unit = tuple(_affine(table.unit_from_world[4 * k : 4 * k + 4], prim, p_world) for k in range(3))
+    unit = [_affine(table.unit_from_world[4 * k : 4 * k + 4], prim, p_world) for k in range(3)]
     x, y, z = (np.abs(u) for u in unit)
     axis = np.where(z >= np.maximum(x, y), 2, (y > x).astype(np.int64))
     row = 3 * prim + axis

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import skimage
 from PIL import Image
+from scipy import fft
 
 SIZE = 512
 """Texels along each side of a texture."""
@@ -121,10 +122,11 @@ def _seamless(image: np.ndarray) -> np.ndarray:
 
 def _noise(rng: np.random.Generator, low: float, high: float, stretch: float = 1.0) -> np.ndarray:
     """Periodic noise, mean 0, deviation 1, of `low`..`high` waves a side; `stretch` draws it out along u."""
-    f = np.fft.fftfreq(SIZE, 1 / SIZE)
-    radius = np.hypot(f[None] * stretch, f[:, None])
+    along, across = fft.rfftfreq(SIZE, 1 / SIZE), fft.fftfreq(SIZE, 1 / SIZE)
+    radius = np.hypot(along[None] * stretch, across[:, None]).astype(np.float32)
     band = np.exp(-((radius / high) ** 2)) * (1 - np.exp(-((radius / low) ** 2)))
-    field = np.fft.ifft2(np.fft.fft2(rng.standard_normal((SIZE, SIZE))) * band).real
+    white = rng.standard_normal((SIZE, SIZE), dtype=np.float32)
+    field = np.asarray(fft.irfft2(np.asarray(fft.rfft2(white)) * band, s=(SIZE, SIZE)))
     return field / field.std()
 
 
@@ -143,7 +145,7 @@ def _joint(u: np.ndarray, v: np.ndarray, wide_u: float, wide_v: float) -> np.nda
 def _wood(rng: np.random.Generator) -> np.ndarray:
     v = np.arange(SIZE)[:, None] / SIZE
     rings = np.sin(2 * np.pi * (14 * v + 0.55 * _noise(rng, 1, 4, 6)))
-    return 0.55 + 0.09 * rings + 0.07 * _noise(rng, 20, 160, 30) + 0.03 * _noise(rng, 2, 8)
+    return 0.55 + 0.07 * rings + 0.06 * _noise(rng, 20, 200, 24) + 0.03 * _noise(rng, 2, 8)
 
 
 def _boards(rng: np.random.Generator, across: int, along: int) -> np.ndarray:
@@ -214,9 +216,9 @@ def _knit(rng: np.random.Generator) -> np.ndarray:
 
 def _plaid(rng: np.random.Generator) -> np.ndarray:
     at = (np.arange(SIZE) + 0.5) / SIZE
-    band = sum(
-        (np.abs(at - c) < w) * s for c, w, s in ((0.25, 0.14, 0.3), (0.7, 0.05, 0.4), (0.82, 0.02, 0.5))
-    )
+    band = np.zeros(SIZE)
+    for center, wide, dark in ((0.25, 0.14, 0.3), (0.7, 0.05, 0.4), (0.82, 0.02, 0.5)):
+        band += (np.abs(at - center) < wide) * dark
     tone = 0.95 - 0.55 * (band[None] + band[:, None])
     return np.clip(tone, 0.15, 1) * _weave_of(rng, 64, 0.2) * 1.2
 
@@ -254,10 +256,9 @@ def _clock(_: np.random.Generator) -> np.ndarray:
     dial = np.full((SIZE, SIZE, 3), 240, np.uint8)
     for minute in range(60):
         angle, long = 2 * np.pi * minute / 60, 0.86 if minute % 5 == 0 else 0.92
-        ends = [
-            (int(256 + 250 * r * np.sin(angle)), int(256 - 250 * r * np.cos(angle))) for r in (long, 0.97)
-        ]
-        cv2.line(dial, *ends, (20, 20, 20), 9 if minute % 5 == 0 else 3, cv2.LINE_AA)
+        way = 250 * np.array([np.sin(angle), -np.cos(angle)])
+        start, end = ((256 + r * way).astype(int).tolist() for r in (long, 0.97))
+        cv2.line(dial, start, end, (20, 20, 20), 9 if minute % 5 == 0 else 3, cv2.LINE_AA)
     for hour in range(1, 13):
         x, y = 256 + 182 * np.sin(np.pi * hour / 6), 256 - 182 * np.cos(np.pi * hour / 6)
         at = (int(x) - 20 * len(str(hour)), int(y) + 22)
@@ -267,9 +268,7 @@ def _clock(_: np.random.Generator) -> np.ndarray:
 
 def _football(_: np.random.Generator) -> np.ndarray:
     """Dark pentagons at the twelve corners of an icosahedron, over longitude and latitude."""
-    lon, lat = np.meshgrid(
-        (np.arange(SIZE) + 0.5) / SIZE * 2 * np.pi, (0.5 - (np.arange(SIZE) + 0.5) / SIZE) * np.pi
-    )
+    lon, lat = np.meshgrid((np.arange(SIZE) + 0.5) / SIZE * 2 * np.pi, (0.5 - (np.arange(SIZE) + 0.5) / SIZE) * np.pi)
     way = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
     g = (1 + 5**0.5) / 2
     corners = [np.roll((0, a, b * g), k) for k in range(3) for a in (-1, 1) for b in (-1, 1)]
@@ -320,7 +319,7 @@ _DRAW: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "parquet": _parquet,
     "plaid": _plaid,
     "planks": lambda rng: _boards(rng, 8, 2),
-    "plaster": lambda rng: 0.75 + 0.035 * _noise(rng, 2, 16) + 0.045 * _noise(rng, 16, 90),
+    "plaster": lambda rng: 0.75 + 0.018 * _noise(rng, 2, 16) + 0.04 * _noise(rng, 16, 120),
     "screen": _screen,
     "speckle": lambda rng: 0.8 + 0.03 * _noise(rng, 2, 12) + 0.025 * _noise(rng, 20, 120),
     "stripes": _stripes,

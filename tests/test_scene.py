@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from synth.catalogue import KINDS, build
+from synth.catalogue import build
 from synth.scene import Light, Material, ObjectInstance, Part, Scene, _vec3, bounds_of
 
 WHITE = Material((1, 1, 1))
@@ -25,12 +25,14 @@ def item(item_id: str = "cube_0", rests_on: str = "floor", yaw: float = 0.0, par
     return ObjectInstance(item_id, "cube", (1.0, 2.0, 0.0), yaw, parts, rests_on)
 
 
-def test_json_gives_back_an_equal_scene_of_every_kind():
+def test_json_gives_back_an_equal_scene():
     rng = np.random.default_rng(3)
-    places, turns = rng.uniform(0, 4, (len(KINDS), 3)), rng.uniform(-4, 4, len(KINDS))
+    # Every shape, picture, pattern and rotation occurs in these.
+    names = ("guitar", "potted plant", "television", "clock", "bottle", "sofa", "rug")
+    places, turns = rng.uniform(0, 4, (len(names), 3)), rng.uniform(-4, 4, len(names))
     items = [
         ObjectInstance(f"{name}_0", name, tuple(at), turn, build(name, rng).parts)
-        for name, at, turn in zip(KINDS, places, turns, strict=True)
+        for name, at, turn in zip(names, places, turns, strict=True)
     ]
     scene = make_scene(*items)
     assert Scene.from_json(scene.to_json()) == scene
