@@ -25,6 +25,7 @@ ANCHOR_TRIES = 80
 ANCHOR_ROUNDS = 6
 MIN_SEEN = 4
 SEEN_SIZE = (0.09, 0.9)
+TOO_NEAR = 0.22
 SHORTLIST = 10
 STEP_M = 1.0
 MIN_WAYS = 2
@@ -139,6 +140,8 @@ def _segment_distance(solids: Solids, start: np.ndarray, stop: np.ndarray) -> np
     value. It also changes no faster than the point moves, which bounds what lies between samples.
     """
     length = np.linalg.norm(stop - start, axis=-1)
+    if not length.any():
+        return distance(solids, start[:, None])[:, 0]
     low, high = np.zeros(len(length)), np.ones(len(length))
     steps = np.linspace(0.0, 1.0, REFINE_POINTS)
     rows, gap, spacing = np.arange(len(length)), np.zeros((len(length), REFINE_POINTS)), high
@@ -217,10 +220,10 @@ def _good_anchors(
     """Candidates that see enough and can move, best first, at most three."""
     if not len(places):
         return []
-    longest, share = _framing(space, places, headings, tan_half)
+    longest, share, area = _framing(space, places, headings, tan_half)
     framed = (share > 0.6) & (longest > SEEN_SIZE[0]) & (longest < SEEN_SIZE[1])
-    # Objects count more the larger they are, up to a quarter of the picture; what fills the picture spoils it.
-    score = (framed * np.minimum(longest, 0.25)).sum(1) - 0.3 * (longest * share > SEEN_SIZE[1] / 2).sum(1)
+    # Objects count more the larger they are, up to a quarter of the picture; what fills much of the picture spoils it.
+    score = (framed * np.minimum(longest, 0.25)).sum(1) - 0.5 * (area > TOO_NEAR).sum(1)
     # The noise breaks ties at random.
     rank = np.argsort(-(score + 0.1 * rng.uniform(size=len(places))))[:SHORTLIST]
     ways = _ways(space, places[rank], headings[rank])
@@ -231,12 +234,13 @@ def _good_anchors(
 
 def _framing(
     space: FreeSpace, places: np.ndarray, headings: np.ndarray, tan_half: float
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How the boxes round the items lie in a square picture.
 
     Returns:
         longest: side of an item's box as a share of the picture's, 0 for what reaches behind the camera, (m, items).
         share: of the box's area that is in the picture, (m, items).
+        area: of the picture that the box covers, (m, items).
     """
     offset = _item_corners(space)[None] - places[:, None, None]
     c, s = np.cos(headings)[:, None, None], np.sin(headings)[:, None, None]
@@ -246,8 +250,9 @@ def _framing(
     uv = np.stack([right * scale, -offset[..., 2] * scale], -1)
     low, high = uv.min(2), uv.max(2)
     inside = (np.minimum(high, 1.0) - np.maximum(low, -1.0)).clip(0.0)
-    share = inside.prod(-1) / (high - low).prod(-1)
-    return np.where(ahead.min(2) > 0.2, (high - low).max(-1) / 2, 0.0), share
+    covered = inside.prod(-1) * (ahead.max(2) > 0)
+    longest = np.where(ahead.min(2) > 0.2, (high - low).max(-1) / 2, 0.0)
+    return longest, covered / (high - low).prod(-1), covered / 4
 
 
 def _item_corners(space: FreeSpace) -> np.ndarray:

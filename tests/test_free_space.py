@@ -58,8 +58,9 @@ def test_distance_by_hand() -> None:
 def test_a_path_beside_a_pillar_is_free_exactly_beyond_the_clearance() -> None:
     scene = bare_room(pillar(3.0, 2.0))
     for offset, expected in ((0.449, False), (0.452, True), (-0.449, False), (-0.452, True)):
-        path = np.array([[1.0, 2.0 + offset, 1.2], [5.0, 2.0 + offset, 1.2]])
-        assert path_is_free(scene, path) == expected
+        for stop in (4.2, 4.7, 5.0, 5.3):  # so that the nearest point is no round share of the way
+            path = np.array([[1.0, 2.0 + offset, 1.2], [stop, 2.0 + offset, 1.2]])
+            assert path_is_free(scene, path) == expected
     ends_short = np.array([[1.0, 2.0, 1.2], [2.54, 2.0, 1.2]])
     assert path_is_free(scene, ends_short) and not path_is_free(scene, ends_short + (0.02, 0, 0))
 
@@ -143,6 +144,14 @@ def _num_in_view(seed: int, T_world_cam: SE3) -> int:
 def test_anchors_see_at_least_four_objects() -> None:
     seen = [_num_in_view(seed, pose) for seed in range(NUM_ROOMS) for pose in anchors(seed)]
     assert min(seen) >= 4 and np.mean(seen) > 6
+
+
+def test_anchors_look_into_the_room() -> None:
+    inward = []
+    for seed in range(NUM_ROOMS):
+        middle = torch.tensor(space(seed).scene.room_size, dtype=torch.float64) / 2
+        inward += [pose.inverse().act(middle)[2].item() for pose in anchors(seed)]
+    assert np.mean(np.array(inward) > 0) > 0.85 and np.mean(inward) > 0.8
 
 
 def test_anchors_can_move() -> None:

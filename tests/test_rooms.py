@@ -77,9 +77,10 @@ def _samples(seed: int) -> list[np.ndarray]:
 
 def _enters(points: np.ndarray, item: ObjectInstance | None, parts: tuple[Part, ...]) -> bool:
     low, high = points.min(0), points.max(0)
+    R_world_item, origin = (item.rotation(), item.position) if item else (np.eye(3), np.zeros(3))
     for part in parts:
-        box = _surface(item, part)
-        if (box.min(0) < high).all() and (low < box.max(0)).all() and _is_inside(points, item, part).any():
+        center, reach = R_world_item @ part.center + origin, np.linalg.norm(part.half_size)
+        if (center - reach < high).all() and (low < center + reach).all() and _is_inside(points, item, part).any():
             return True
     return False
 
