@@ -69,6 +69,24 @@ class TwinCamera:
         return uvw[..., :2] / uvw[..., 2:]
 
 
+def displacement(twin: Any, true: TwinCamera, claimed: TwinCamera, *, lattice: int, min_overlap: float) -> float:
+    """Mean shift of the picture between two cameras over points that both see, as a share of the width."""
+    steps = [max(1, size // lattice) for size in (true.width, true.height)]
+    u, v = (np.arange(step // 2, size, step) + 0.5 for step, size in zip(steps, (true.width, true.height), strict=True))
+    u, v = (grid.ravel() for grid in np.meshgrid(u, v))
+    z = twin.surface(true, u, v)[0]
+    u, v, z = u[np.isfinite(z)], v[np.isfinite(z)], z[np.isfinite(z)]
+    p_world = true.center + z[:, None] * true.rays(u, v)
+    p_cam = claimed.to_cam(p_world)
+    both = p_cam[:, 2] > _Z_NEAR
+    uv = claimed.pixels(np.where(both[:, None], p_cam, [0, 0, 1]))
+    both &= (uv >= 0).all(1) & (uv <= [true.width, true.height]).all(1)
+    both[both] = twin.sees(p_world[both], claimed.center)
+    if both.sum() < min_overlap * len(both):
+        return 1.0
+    return float(np.linalg.norm((uv - np.stack([u, v], -1))[both], axis=1).mean()) / true.width
+
+
 class TwinRoom:
     """The solids of a scene.json."""
 
@@ -171,24 +189,13 @@ class TwinRoom:
         right = _first_owned(owns, range(u2 - 1, u1 - 1, -1), (top, bottom + 1), rows=False)
         return np.array([left, top, right + 1, bottom + 1], float)
 
-    def displacement(self, true: TwinCamera, claimed: TwinCamera, *, lattice: int, min_overlap: float) -> float:
-        """Mean shift of the picture between two cameras over points that both see, as a share of the width."""
-        u, v = (
-            np.arange(step // 2, size, step) + 0.5
-            for size in (true.width, true.height)
-            for step in (max(1, size // lattice),)
-        )
-        u, v = (grid.ravel() for grid in np.meshgrid(u, v))
-        direction = true.rays(u, v)
-        p_world = true.center + self.first(true.center, direction)[0][:, None] * direction
-        p_cam = claimed.to_cam(p_world)
-        both = p_cam[:, 2] > _Z_NEAR
-        uv = claimed.pixels(np.where(both[:, None], p_cam, [0, 0, 1]))
-        both &= (uv >= 0).all(1) & (uv <= [true.width, true.height]).all(1)
-        both[both] = self.first(claimed.center, p_world[both] - claimed.center)[0] >= 1 - 1e-3
-        if both.sum() < min_overlap * len(both):
-            return 1.0
-        return float(np.linalg.norm((uv - np.stack([u, v], -1))[both], axis=1).mean()) / true.width
+    def surface(self, cam: TwinCamera, u: Array, v: Array) -> tuple[Array, Any]:
+        """z-depth and owner of what is seen at pixel positions."""
+        return self.first(cam.center, cam.rays(u, v))
+
+    def sees(self, p_world: Array, center: Array) -> Any:
+        """Whether nothing stands between a camera centre and points of surfaces."""
+        return self.first(center, p_world - center)[0] >= 1 - 1e-3
 
     def _ownership(self, item: int, cam: TwinCamera):
         own = self.of_item(item)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from synth.files import UNKNOWN_PIXEL, read_raster, sha256
 from synth.twin import TwinCamera, TwinRoom, motion_matrix
+from synth.twin_photo import TwinPhoto
 
 Array = NDArray[np.float64]
 
@@ -46,7 +47,8 @@ class Twin(Protocol):
     def amodal_box(self, item: int, cam: TwinCamera) -> Array: ...
     def visible_box(self, item: int, cam: TwinCamera, amodal: Array) -> Array: ...
     def partition(self, item: int, cam: TwinCamera) -> dict[str, Any] | None: ...
-    def first(self, origin: Array, direction: Array) -> tuple[Array, Any]: ...
+    def surface(self, cam: TwinCamera, u: Array, v: Array) -> tuple[Array, Any]: ...
+    def sees(self, p_world: Array, center: Array) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class SceneFiles:
 
     @cached_property
     def twin(self) -> Twin:
-        return TwinRoom(self.scene)
+        return TwinRoom(self.scene) if self.scene["type"] == "room" else TwinPhoto(self.folder, self.scene)
 
     def camera(self, traj_id: str, frame: int) -> TwinCamera:
         """Camera of one frame. The first frame's is one for all trajectories, so that what it sees is found once."""
@@ -170,7 +172,7 @@ def _raster_faults(files: SceneFiles, traj_id: str, frame: int):
         return
     rows, cols = (np.linspace(2, size - 3, _LATTICE).astype(int) for size in ids.shape)
     rows, cols = (grid.ravel() for grid in np.meshgrid(rows, cols, indexing="ij"))
-    z, owner = files.twin.first(cam.center, cam.rays(cols + 0.5, rows + 0.5))
+    z, owner = files.twin.surface(cam, cols + 0.5, rows + 0.5)
     for row, col, z_m, item in zip(rows, cols, z, owner, strict=True):
         yield from _pixel_faults(
             ids[row - 1 : row + 2, col - 1 : col + 2],

@@ -1,0 +1,85 @@
+"""A photograph with depth as a world: the `depthwarp` teacher, for small motions and what geometry knows of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geom.actions import ActionSequence
+from geom.se3 import SE3
+from synth.case import Claims
+from synth.depthwarp import MAX_HOLES, PHOTO_PRESET, PhotoEvidence, hole_share, warp_photo
+from synth.photo import CITATION, motorcycle
+from synth.room_world import MOTION
+from synth.stages import Stages
+from synth.transition import Trajectory, View
+from synth.worlds import scene_id
+
+if TYPE_CHECKING:
+    from synth.pipeline import GenerateConfig
+
+_SINGLES, _MULTIS = 12, 12
+
+
+class PhotoWorld:
+    """The Motorcycle photograph and some motions from where it was taken; its world is the photo camera's frame."""
+
+    teacher = "depthwarp"
+
+    def __init__(self, config: GenerateConfig, index: int, stages: Stages) -> None:
+        self.stages = stages
+        self.scene_id = scene_id(config, index)
+        self._seed = np.random.SeedSequence([config.seed, index])
+        photo = motorcycle()
+        # What the dataset's depth raster can hold is what counts, so that labels can be computed again from it.
+        self.photo = replace(photo, z_depth=np.rint(photo.z_depth * 1000) / np.float32(1000))
+        self.camera = photo.camera
+        self.T_world_anchor = SE3.identity()
+        self.evidence = PhotoEvidence(self.photo)
+
+    def scene_json(self) -> dict[str, Any]:
+        return {
+            "type": "photo",
+            "scene_id": self.scene_id,
+            "photo_id": self.photo.photo_id,
+            "source": CITATION,
+            "world": "the photo camera: x right, y down, z forward; the photograph does not tell where up is",
+            "K": self.camera.K.tolist(),
+            "items": [
+                {
+                    "item_id": item.item_id,
+                    "kind": item.kind,
+                    "complete": item.complete,
+                    "z_range": list(item.z_range),
+                    "polygon": [list(corner) for corner in item.polygon],
+                }
+                for item in self.photo.objects
+            ],
+        }
+
+    def view(self, T_world_cam: SE3) -> View:
+        with self.stages("warp"):
+            return warp_photo(self.photo, T_world_cam)
+
+    def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
+        rng = np.random.default_rng(self._seed)
+        singles = [PHOTO_PRESET.single[i % len(PHOTO_PRESET.single)] for i in range(_SINGLES)]
+        multis = [PHOTO_PRESET.multi[i] for i in rng.permutation(len(PHOTO_PRESET.multi))[:_MULTIS]]
+        for number, family in enumerate(singles + multis):
+            kind = "single_step" if len(family.kinds) == 1 else "multi_step"
+            traj = self._trajectory(f"{number:02d}_{family.name}", family.sample(rng))
+            if hole_share(self.view(traj.T_world_cam[1])) > MAX_HOLES:
+                left_out[f"trajectory: more than {MAX_HOLES:.0%} of the view was never seen"] += 1
+                continue
+            yield traj, {"teacher": self.teacher, "kind": kind, "preset": PHOTO_PRESET.name, "motion": MOTION}
+
+    def _trajectory(self, traj_id: str, actions: ActionSequence) -> Trajectory:
+        T_world_cam = SE3.stack([self.T_world_anchor, actions.pose()])
+        return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, self.photo.scale)
+
+    def claims(self, traj: Trajectory) -> Claims:
+        return lambda rng: PHOTO_PRESET.neighbours(traj.commanded, rng)
