@@ -152,7 +152,7 @@ def test_normals_are_smooth_and_equal_those_of_the_analytic_caster():
         ("disc", (0.3, 0.3, 1)),
     ]
     for shape, half in shapes:
-        scene = floor_with(Part(shape, (0, 0, 0.6), half, (0.5, 0.3, -0.4)), light=Light((2, 2, 4)))
+        scene = floor_with(Part(shape, (0, 0, 0.6), half, (2.6, 0.3, -0.4)), light=Light((2, 2, 4)))
         prims = scene.primitives()
         direction = T_WORLD_DOWN.rotate(CAMERA.rays(CAMERA.pixel_centers())).reshape(-1, 3)
         hit = raycast.cast(prims, T_WORLD_DOWN.t.expand_as(direction), direction)
