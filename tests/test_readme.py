@@ -1,0 +1,27 @@
+"""What the README shows is true: its code runs, its commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from theodolite.cli import COMMANDS
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_code_runs_as_pasted_and_its_own_assertion_is_reached() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert "in_front" in names and "assert" in code
+
+
+def test_commands_in_the_table_are_the_commands_there_are() -> None:
+    assert sorted(re.findall(r"^\| `theodolite (\w+)", README, re.M)) == sorted(COMMANDS)
+
+
+def test_make_targets_exist() -> None:
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M)
