@@ -199,7 +199,8 @@ def sample_anchor(scene: Scene | FreeSpace, rng: Generator, *, hfov: float = ANC
         good = _good_anchors(space, places, headings, math.tan(hfov / 2), rng)
         if good:
             best = good[int(rng.integers(len(good)))]
-            return level_pose(*places[best].tolist(), float(headings[best]))
+            x, y, height = places[best].tolist()
+            return level_pose(x, y, height, float(headings[best]))
     raise ValueError(f"a room needs a free place that sees {MIN_SEEN} objects, {space.scene.scene_id!r} has none")
 
 

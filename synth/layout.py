@@ -17,7 +17,7 @@ from numpy.random import Generator
 
 from synth.catalogue import KINDS, Built
 from synth.kinds_base import Kind, Support
-from synth.scene import ObjectInstance
+from synth.scene import ObjectInstance, Vec3
 from synth.solids import Solids, come_within
 
 GAP_M = 0.005
@@ -34,6 +34,13 @@ class Spots(NamedTuple):
     y: np.ndarray
     z: np.ndarray
     yaw: np.ndarray
+
+
+class Spot(NamedTuple):
+    """One place for an object's origin, and its yaw."""
+
+    position: Vec3
+    yaw: float
 
 
 @dataclass(frozen=True)
@@ -158,9 +165,11 @@ class Layout:
         fits = self._inside(spots, half, rests_on)
         fits &= ~self._in_zone(spots, half, near, KINDS[name])
         clash = _blocked(spots, half, self._blocks()) if self.placed else np.zeros((len(fits), 0), bool)
+        if pad:
+            fits &= ~clash.any(1)
         for i in np.flatnonzero(fits)[:DEEP_TRIES]:
-            spot = Spots(*(float(v[i]) for v in spots))
-            solids = self._measured(built).solids.placed((spot.x, spot.y, spot.z), spot.yaw, len(self.placed))
+            spot = Spot((float(spots.x[i]), float(spots.y[i]), float(spots.z[i])), float(spots.yaw[i]))
+            solids = self._measured(built).solids.placed(spot.position, spot.yaw, len(self.placed))
             if self._is_clear(solids, np.flatnonzero(clash[i]), carriers[i]):
                 return self._add(name, built, spot, solids, carriers[i])
         return None
@@ -196,13 +205,13 @@ class Layout:
         ex, ey = half[0] * c + half[1] * s + margin, half[0] * s + half[1] * c + margin
         x, y, z = self.room_size
         level = (spots.z >= 0) & (spots.z + half[2] <= z + (1e-5 if rests_on == "ceiling" else -GAP_M))
-        return (spots.x >= ex) & (spots.x <= x - ex) & (spots.y >= ey) & (spots.y <= y - ey) & level
+        return np.asarray((spots.x >= ex) & (spots.x <= x - ex) & (spots.y >= ey) & (spots.y <= y - ey) & level)
 
     def _in_zone(self, spots: Spots, half: np.ndarray, near: int, kind: Kind) -> np.ndarray:
         zones = [z for z in self._zones if z.item_idx != near]
         if kind.is_flat or not zones:
             return np.zeros(len(spots.x), dtype=bool)
-        return _blocked(spots, half, zones).any(1)
+        return np.any(_blocked(spots, half, zones), axis=1)
 
     def _is_clear(self, solids: Solids, clashing: np.ndarray, carrier: str) -> bool:
         """No part within `GAP_M` of a part of the items whose boxes it enters; the carrier may touch it below."""
@@ -214,11 +223,12 @@ class Layout:
                 return False
         return True
 
-    def _add(self, name: str, built: Built, spot: Spots, solids: Solids, carrier: str) -> int:
+    def _add(self, name: str, built: Built, spot: Spot, solids: Solids, carrier: str) -> int:
         idx, size = len(self.placed), self._measured(built).size
         item_id = f"{name.replace(' ', '_')}_{self.count(name)}"
-        item = ObjectInstance(item_id, name, (spot.x, spot.y, spot.z), spot.yaw, built.parts, carrier)
-        block = Block((spot.x, spot.y), (size[0] / 2, size[1] / 2), (spot.z, spot.z + size[2]), spot.yaw, idx)
+        item = ObjectInstance(item_id, name, spot.position, spot.yaw, built.parts, carrier)
+        x, y, z = spot.position
+        block = Block((x, y), (float(size[0] / 2), float(size[1] / 2)), (z, float(z + size[2])), spot.yaw, idx)
         self.placed.append(_Placed(item, built, size, solids, block))
         if carrier not in ("wall", "ceiling") and KINDS[name].placement == "wall-side":
             self._zones.append(_front_zone(block, KINDS[name].front))
@@ -332,7 +342,7 @@ class Layout:
         yaw = self.rng.uniform(-spread_yaw, spread_yaw, num)
         room = np.array(support.half_size) - _extent(self._measured(built).size, yaw)
         offset = self.rng.uniform(-1, 1, (num, 2)) * room.clip(0) + support.center
-        spots = self._relative(idx, *offset.T, yaw)
+        spots = self._relative(idx, offset[:, 0], offset[:, 1], yaw)
         fits = (room >= 0).all(1)
         height = np.full(fits.sum(), item.position[2] + support.height)
         spots = Spots(*(v[fits] for v in spots))._replace(z=height)
@@ -350,7 +360,7 @@ def _on_support(spots: Spots, size: np.ndarray, carrier: ObjectInstance, support
     c, s = math.cos(carrier.yaw), math.sin(carrier.yaw)
     dx, dy = spots.x - carrier.position[0], spots.y - carrier.position[1]
     offset = np.stack([c * dx + s * dy, c * dy - s * dx], -1) - support.center
-    return (np.abs(offset) + _extent(size, spots.yaw - carrier.yaw) <= support.half_size).all(1)
+    return np.all(np.abs(offset) + _extent(size, spots.yaw - carrier.yaw) <= support.half_size, axis=1)
 
 
 def _mat_surface(mat: Built) -> Support:

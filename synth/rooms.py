@@ -213,21 +213,21 @@ ROOM_TYPES = {
         _plan_living, (4.6, 7.4), _COMMON | _SMALL | _PLAY | _SEATS | {"wall shelf": 1.0, "side table": 1.0}, weight=1.5
     ),
     "bedroom": RoomType(
-        _plan_bedroom, (4.2, 6.5), _COMMON | _SMALL | _PLAY | {"chair": 2.0, "stool": 1.5, "ottoman": 1.0, "wall shelf": 1.0}
+        _plan_bedroom, (4.2, 6.5), _COMMON | _SMALL | _PLAY | {"chair": 2.0, "stool": 1.5, "ottoman": 1.0}
     ),
     "kitchen": RoomType(
-        _plan_kitchen, (4.4, 7.0), _COMMON | _SMALL | {"stool": 4.0, "chair": 1.0, "fruit bowl": 1.0, "wall shelf": 1.0},
+        _plan_kitchen, (4.4, 7.0), _COMMON | _SMALL | {"stool": 4.0, "chair": 1.0, "wall shelf": 1.0},
         is_wet=True, weight=1.4,
     ),
     "office": RoomType(
-        _plan_office, (4.4, 7.0), _COMMON | _SMALL | {"chair": 2.0, "stool": 1.0, "suitcase": 1.0, "guitar": 0.5, "fan": 0.7}
+        _plan_office, (4.4, 7.0), _COMMON | _SMALL | {"chair": 2.0, "stool": 1.0, "suitcase": 1.0, "fan": 0.7}
     ),
     "bathroom": RoomType(
         _plan_bathroom, (4.0, 5.2), {"potted plant": 3.0, "stool": 2.0, "basket": 2.0, "bottle": 2.0, "candle": 1.5,
                                      "trash can": 1.0, "picture": 1.5, "clock": 0.5, "bench": 0.5, "vase": 1.0},
         is_wet=True, weight=0.5,
     ),
-    "studio": RoomType(_plan_studio, (5.0, 7.4), _COMMON | _SMALL | _PLAY | _SEATS | {"armchair": 1.0, "wall shelf": 1.0}),
+    "studio": RoomType(_plan_studio, (5.0, 7.4), _COMMON | _SMALL | _PLAY | _SEATS | {"armchair": 1.0}),
 }  # fmt: skip
 """Every type of room by name."""
 
