@@ -6,6 +6,4 @@ An int where a float is wanted passes, as it does for Python's type checkers. Th
 
 from jaxtyping import install_import_hook
 
-install_import_hook(
-    ["geom", "synth", "models"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-)
+install_import_hook(["geom", "synth", "models"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

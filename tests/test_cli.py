@@ -64,7 +64,8 @@ class FakePipeline:
         progress(1, 2)
         if self.failure:
             raise self.failure
-        counts = {"questions": Counter(D1=2, A1=3), "left_out": Counter({"too small": 4}), "seconds": Counter(cast=0.5)}
+        counts = {"questions": Counter(D1=2, A1=3), "left_out": Counter({"too small": 4})}
+        counts |= {"stages": SimpleNamespace(seconds=Counter(cast=0.5))}
         return SimpleNamespace(scenes=1, transitions=2, **counts)
 
 

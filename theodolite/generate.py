@@ -80,7 +80,7 @@ def make_subset(out: Path, config: GenerateConfig, workers: int) -> dict[str, An
         "transitions": summary.transitions,
         "questions": dict(sorted(summary.questions.items())),
         "left_out": dict(summary.left_out.most_common()),
-        "seconds": {stage: round(value, 3) for stage, value in summary.seconds.items()},
+        "seconds": {stage: round(value, 3) for stage, value in summary.stages.seconds.items()},
     }
 
 
