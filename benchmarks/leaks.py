@@ -39,6 +39,7 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def main() -> None:
+    """Make the data, score the baselines, write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=110)
     parser.add_argument("--seed", type=int, default=0)
@@ -122,7 +123,7 @@ def _accuracy(model: Any, features: Any, answers: Any, groups: list[str]) -> flo
 def _number_table(prompts: list[str]) -> Any:
     words = TfidfVectorizer(max_features=60, use_idf=False).fit_transform(prompts).toarray()
     numbers = [[float(n) for n in NUMBER.findall(prompt)][:16] for prompt in prompts]
-    table = np.full((len(prompts), 16), np.nan)
+    table = np.full((len(prompts), 16), -1.0)
     for row, values in zip(table, numbers, strict=True):
         row[: len(values)] = values
     return np.hstack([table, words])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,15 +25,15 @@ MIN_OVERLAP = 0.05
 LATTICE = 16
 """Displacements are averaged over about this many points each way."""
 
-Claims = Callable[[np.random.Generator], Iterator[tuple[str, ActionSequence]]]
+Claims = Callable[[np.random.Generator], tuple[str, ActionSequence] | None]
 
 
 @dataclass(frozen=True)
 class Case:
     """What the tasks look at.
 
-    `claims` proposes other motions that might have been made here instead. `item_order` is the order in which the
-    object tasks try the items: one for all, so that they tend to ask about the same object.
+    `claims` proposes one other motion that might have been made here instead, or none. `item_order` is the order in
+    which the object tasks try the items: one for all, so that they tend to ask about the same object.
     """
 
     transition: Transition

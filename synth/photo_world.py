@@ -82,4 +82,8 @@ class PhotoWorld:
         return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, self.photo.scale)
 
     def claims(self, traj: Trajectory) -> Claims:
-        return lambda rng: PHOTO_PRESET.neighbours(traj.commanded, rng)
+        def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
+            claim = PHOTO_PRESET.propose(traj.commanded, rng)
+            return claim if claim and hole_share(self.view(claim[1].pose())) <= MAX_HOLES else None
+
+        return propose

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from geom.se3 import SE3
 from synth.case import Claims
 from synth.evidence import RoomEvidence
 from synth.free_space import FreeSpace, feasible, sample_anchor
-from synth.presets import PRESETS, Family, Preset
+from synth.presets import PRESETS, Preset
 from synth.rooms import make_room
 from synth.shading import Shader
 from synth.stages import Stages
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
 
 _HFOV_DEG = (60.0, 90.0)
-_TRIES = 20
+_TRIES = 40
+_OF_EACH_KIND = 6
 _SCALE = Scale("metric", "simulated room, sizes in metres")
 MOTION = {"executed": "as commanded", "check": "not needed: the camera is simulated"}
 """How a simulated camera's executed motion is known."""
@@ -86,23 +87,31 @@ class RoomWorld:
 
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
         rng = np.random.default_rng(self._motion_seed)
-        singles = [(f"{family.name}_{i:02d}", "single_step", family) for i, family in enumerate(self.preset.single)]
-        multis = [(f"multi_step_{i:02d}_{f.name}", "multi_step", f) for i, f in enumerate(self._multi_families(rng))]
-        for traj_id, kind, family in singles + multis:
-            drawn = (family.sample(rng) for _ in range(_TRIES))
-            actions = next((a for a in drawn if feasible(self.free_space, self.T_world_anchor, a)), None)
-            if actions is None:
+        done: set[ActionSequence] = set()
+        for number, (kind, draw) in enumerate(self._draws(rng)):
+            drawn = (draw() for _ in range(_TRIES))
+            found = next((d for d in drawn if d[1] not in done and self._is_free(d[1])), None)
+            if found is None:
                 left_out[f"trajectory: no free path in {_TRIES} draws of a {kind.replace('_', '-')} motion"] += 1
                 continue
+            name, actions = found
+            done.add(actions)
+            traj_id = f"{name}_{number:02d}" if kind == "single_step" else f"multi_step_{number:02d}_{name}"
             yield self._trajectory(traj_id, actions), self._about(kind)
 
-    def _multi_families(self, rng: np.random.Generator) -> list[Family]:
-        """Every family of a published preset; of a richer one, as many as there are single actions."""
-        families, count = self.preset.multi, len(self.preset.single)
-        if len(families) <= count:
-            return list(families)
-        weights = np.array([family.weight for family in families])
-        return [families[i] for i in rng.choice(len(families), count, replace=False, p=weights / weights.sum())]
+    def _is_free(self, actions: ActionSequence) -> bool:
+        return feasible(self.free_space, self.T_world_anchor, actions)
+
+    def _draws(self, rng: np.random.Generator) -> list[tuple[str, Callable[[], tuple[str, ActionSequence]]]]:
+        """How each trajectory is drawn: one of every published family, or anything from our own support.
+
+        Ours must be uniform over all that is possible in the room (a family that fits badly is drawn less often),
+        or claims from another family would be likelier false than true.
+        """
+        kinds = (("single_step", self.preset.single), ("multi_step", self.preset.multi))
+        if self.preset.name == "theodolite":
+            return [(k, partial(self.preset.sample, rng, k[:-5])) for k, _ in kinds for _ in range(_OF_EACH_KIND)]
+        return [(k, lambda f=f: (f.name, f.sample(rng))) for k, families in kinds for f in families]
 
     def _trajectory(self, traj_id: str, actions: ActionSequence) -> Trajectory:
         T_world_after = self.T_world_anchor @ actions.pose()
@@ -113,9 +122,8 @@ class RoomWorld:
         return {"teacher": self.teacher, "kind": kind, "preset": self.preset.name, "motion": MOTION}
 
     def claims(self, traj: Trajectory) -> Claims:
-        def propose(rng: np.random.Generator) -> Iterator[tuple[str, ActionSequence]]:
-            for reason, actions in self.preset.neighbours(traj.commanded, rng):
-                if feasible(self.free_space, self.T_world_anchor, actions):
-                    yield reason, actions
+        def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
+            claim = self.preset.propose(traj.commanded, rng)
+            return claim if claim and self._is_free(claim[1]) else None
 
         return propose

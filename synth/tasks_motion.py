@@ -55,18 +55,23 @@ def motion_answer(actions: ActionSequence) -> MotionAnswer:
 
 
 def ask_claim(case: Case, rng: np.random.Generator, variant: str) -> Question:
-    """A4: is a quoted motion the true one? False claims look different, and come from where true ones come from."""
-    false = next(_false_claims(case, rng), None)
-    is_true, chosen = balanced(rng, ("true", case.actions, 0.0), false, "no false claim that looks different")
+    """A4: is a quoted motion the true one? False claims look different, and come from where true ones come from.
+
+    One false claim is proposed; if it cannot be used, the true one is not asked either. Proposing again until one
+    fits would make some claims likelier false than true, and their text would tell (`synth.presets.Preset`).
+    """
+    true = ("true", case.actions, 0.0)
+    is_true, chosen = balanced(
+        rng, true, _false_claim(case, rng), "the false claim drawn is not possible or looks too alike"
+    )
     reason, claim, displacement = chosen
     margins = {"reason": reason, "displacement": displacement, "claim": claim.text()}
     return Question("A4", variant, {"claim": claim.claim()}, ClaimAnswer(is_true), margins=margins)
 
 
-def _false_claims(case: Case, rng: np.random.Generator):
-    for reason, claim in case.claims(rng):
-        if same_motion(claim, case.actions):
-            continue
-        displacement = case.displacement(claim.pose())
-        if displacement >= MIN_DISPLACEMENT:
-            yield reason, claim, displacement
+def _false_claim(case: Case, rng: np.random.Generator) -> tuple[str, ActionSequence, float] | None:
+    proposal = case.claims(rng)
+    if proposal is None or same_motion(proposal[1], case.actions):
+        return None
+    displacement = case.displacement(proposal[1].pose())
+    return (*proposal, displacement) if displacement >= MIN_DISPLACEMENT else None

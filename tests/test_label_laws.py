@@ -44,7 +44,7 @@ def make_case(scene: Scene, T_world_anchor: SE3, actions: ActionSequence, claim:
     before, after = (Sight(evidence, T, CAMERA, view(evidence, T)) for T in (T_world_cam[0], T_world_cam[1]))
     traj = Trajectory("t", CAMERA, T_world_cam, actions, actions, Scale("metric", "test"))
     transition = Transition("s", traj, before.view, after.view)
-    return Case(transition, before, after, lambda rng: iter([("size", claim)]), tuple(range(len(scene.items))))
+    return Case(transition, before, after, lambda rng: ("size", claim), tuple(range(len(scene.items))))
 
 
 def draw(seed: int) -> tuple[Scene, SE3, ActionSequence, ActionSequence]:
