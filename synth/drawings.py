@@ -79,9 +79,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
 
 
-def motion_svg(
-    T_world_cam: NDArray[np.float64], K: NDArray[np.float64], width: int, actions: str, unit: str
-) -> Html:
+def motion_svg(T_world_cam: NDArray[np.float64], K: NDArray[np.float64], width: int, actions: str, unit: str) -> Html:
     """The motion seen from above, in the first camera's frame: x to the right, forward up.
 
     Args:
