@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from synth.prompts import variants
 from synth.tasks_motion import ask_claim, ask_distance, ask_orientation, ask_sequence
 from synth.tasks_object import ask_box, ask_cause, ask_identity, ask_visibility
 
-TASKS: dict[str, Callable[[Case, np.random.Generator, str], Question]] = {
+TASKS: dict[str, Callable[[Case, np.random.Generator, str, int], Question]] = {
     "A1": ask_distance,
     "A2": ask_orientation,
     "A3": ask_sequence,
@@ -26,13 +27,17 @@ TASKS: dict[str, Callable[[Case, np.random.Generator, str], Question]] = {
 MAX_QUESTIONS = 6
 """At most so many questions are asked about one transition."""
 
+_SPARES = (("D1", 0), ("D3", 1), ("D4", 1))
+"""Asked too while there is room, in another phrasing: the same object's box, then what else another object tells."""
+
 
 def ask(
     case: Case, task_types: Iterable[str], seed: tuple[int, ...], *, only_open: bool = False
 ) -> tuple[list[Question], Counter[str]]:
-    """Ask each task once about a case (D1 in both its variants), up to MAX_QUESTIONS.
+    """Ask each task once about a case, then object tasks a second time, up to MAX_QUESTIONS.
 
-    Each task draws from a stream of its own, so leaving one out changes no other.
+    Each task draws from a stream of its own, so leaving one out changes what the others ask by no more than the room
+    it leaves for second questions.
 
     Args:
         seed: names the case; the same seed asks the same questions.
@@ -43,19 +48,27 @@ def ask(
     """
     questions: list[Question] = []
     left_out: Counter[str] = Counter()
-    spare: list[Question] = []
-    for number, task_type in enumerate(TASKS):
-        if task_type not in task_types:
-            continue
-        rng = np.random.default_rng([*seed, number])
-        names = list(rng.permutation(variants(task_type, only_open=only_open)))
+    wanted = [task for task in TASKS if task in task_types]
+    for task in wanted:
         try:
-            questions.append(TASKS[task_type](case, rng, str(names[0])))
-            if task_type == "D1":
-                spare = [TASKS[task_type](case, rng, str(names[1]))]
+            questions.append(_ask_one(case, task, seed, only_open, turn=0, nth=0))
         except DoesNotApply:
             continue
         except LeftOut as cause:
-            left_out[f"{task_type}: {cause}"] += 1
-    questions += spare[: MAX_QUESTIONS - len(questions)]
+            left_out[f"{task}: {cause}"] += 1
+    for task, nth in _SPARES:
+        if task in wanted and len(questions) < MAX_QUESTIONS:
+            with suppress(DoesNotApply, LeftOut):
+                questions.append(_ask_one(case, task, seed, only_open, turn=1, nth=nth))
     return questions, left_out
+
+
+def _ask_one(case: Case, task: str, seed: tuple[int, ...], only_open: bool, *, turn: int, nth: int) -> Question:
+    """Ask a task in the phrasing whose turn it is, about the nth object that it suits."""
+    rng = np.random.default_rng([*seed, list(TASKS).index(task)])
+    names = rng.permutation(variants(task, only_open=only_open))
+    if turn >= len(names):
+        raise DoesNotApply
+    if turn:
+        rng = np.random.default_rng([*seed, list(TASKS).index(task), turn])
+    return TASKS[task](case, rng, str(names[turn]), nth)

@@ -16,12 +16,12 @@ MAX_EQUIVALENTS = 12
 """With more sequences than this that end at one pose, asking for the sequence says too little."""
 
 
-def ask_distance(case: Case, rng: np.random.Generator, variant: str) -> Question:
+def ask_distance(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """A1: which way, and how far, along one line."""
     return _single(case, "A1", variant, turn=False)
 
 
-def ask_orientation(case: Case, rng: np.random.Generator, variant: str) -> Question:
+def ask_orientation(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """A2: which way, and by what angle, on the spot."""
     return _single(case, "A2", variant, turn=True)
 
@@ -32,7 +32,7 @@ def _single(case: Case, task_type: str, variant: str, *, turn: bool) -> Question
     return Question(task_type, variant, {"num_actions": 1}, motion_answer(case.actions))
 
 
-def ask_sequence(case: Case, rng: np.random.Generator, variant: str) -> Question:
+def ask_sequence(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """A3: the ordered actions, where there are two or three."""
     if len(case.actions) not in (2, 3):
         raise DoesNotApply
@@ -54,7 +54,7 @@ def motion_answer(actions: ActionSequence) -> MotionAnswer:
     return MotionAnswer(actions.text(), texts)
 
 
-def ask_claim(case: Case, rng: np.random.Generator, variant: str) -> Question:
+def ask_claim(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """A4: is a quoted motion the true one? False claims look different, and come from where true ones come from.
 
     One false claim is proposed; if it cannot be used, the true one is not asked either. Proposing again until one

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,19 +29,17 @@ MAX_OTHER_IOU = 0.2
 """A box that is said to show another thing overlaps the object's own box by at most so much."""
 
 
-def ask_box(case: Case, rng: np.random.Generator, variant: str) -> Question:
+def ask_box(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """D1: the box after the motion, from the first image alone ("predict") or from both ("track")."""
-    for i in _clean_in_both(case):
-        box = _box(case.after, i)
-        if _iou(_box(case.before, i), box) <= MAX_COPY_IOU:
-            asked = _asked(case, i) | {"actions": case.actions.text()}
-            boxes = (*_given(case, i), (1, "answer", box))
-            answer = BoxAnswer(normalise(case.after, box), box)
-            return Question("D1", variant, asked, answer, (Target(i),), boxes)
-    raise LeftOut("no object with a whole box in both views that moved in the picture")
+    moved = (i for i in _clean_in_both(case) if _iou(_box(case.before, i), _box(case.after, i)) <= MAX_COPY_IOU)
+    i = _nth(moved, nth, "no object with a whole box in both views that moved in the picture")
+    box = _box(case.after, i)
+    asked = _asked(case, i) | {"actions": case.actions.text()}
+    answer = BoxAnswer(normalise(case.after, box), box)
+    return Question("D1", variant, asked, answer, (Target(i),), (*_given(case, i), (1, "answer", box)))
 
 
-def ask_visibility(case: Case, rng: np.random.Generator, variant: str) -> Question:
+def ask_visibility(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """D2: is the object gone after the motion, outside the image or hidden?"""
     owns_pixels = np.isfinite(case.after.visible[:, 0])
     order = list(_clean_before(case))
@@ -51,33 +51,32 @@ def ask_visibility(case: Case, rng: np.random.Generator, variant: str) -> Questi
     return Question("D2", variant, asked, VisibilityAnswer(is_gone), (Target(i),), _given(case, i), margins)
 
 
-def ask_cause(case: Case, rng: np.random.Generator, variant: str) -> Question:
+def ask_cause(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """D3: the one or two actions that took the object's box from here to there."""
     if len(case.actions) > 2:
         raise DoesNotApply
-    i = next(_clean_in_both(case), None)
-    if i is None:
-        raise LeftOut("no object with a whole box in both views")
+    i = _nth(_clean_in_both(case), nth, "no object with a whole box in both views")
     box = _box(case.after, i)
     asked = _asked(case, i) | {"box_after": normalise(case.after, box), "num_actions": len(case.actions)}
     boxes = (*_given(case, i), (1, "question", box))
     return Question("D3", variant, asked, motion_answer(case.actions), (Target(i),), boxes)
 
 
-def ask_identity(case: Case, rng: np.random.Generator, variant: str) -> Question:
+def ask_identity(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """D4: do two boxes show one object? Hard others: its double, and where the mirrored motion would put it."""
-    for i in _clean_in_both(case):
-        same = ("same object", Target(i, "same"), _box(case.after, i))
-        others = [other for other in (_double(case, i), _mirrored(case, i)) if other]
-        if others:
-            break
-    else:
-        raise LeftOut("no object in both views with something else to mistake it for")
+    rivals = ((i, _others(case, i)) for i in _clean_in_both(case))
+    i, others = _nth((r for r in rivals if r[1]), nth, "no object in both views with something else to mistake it for")
+    same = ("same object", Target(i, "same"), _box(case.after, i))
     is_same, (reason, second, box) = balanced(rng, same, others[rng.integers(len(others))], "")
     asked = _asked(case, i) | {"actions": case.actions.text(), "box_after": normalise(case.after, box)}
     targets = (Target(i), second) if second and second.item_idx != i else (Target(i),)
     boxes = (*_given(case, i), (1, "question", box))
     return Question("D4", variant, asked, IdentityAnswer(is_same), targets, boxes, {"reason": reason})
+
+
+def _others(case: Case, i: int) -> list[Any]:
+    """What box in the second view might be mistaken for the object's: (reason, target or None, box)."""
+    return [other for other in (_double(case, i), _mirrored(case, i)) if other]
 
 
 def _double(case: Case, i: int):
@@ -110,6 +109,17 @@ def _clean_before(case: Case) -> Iterator[int]:
 
 def _clean_in_both(case: Case) -> Iterator[int]:
     return (i for i in _clean_before(case) if case.after.is_clean[i] and case.after.partition(i) is not None)
+
+
+def _nth(found: Iterator[Any], nth: int, cause: str) -> Any:
+    """The nth of what was found.
+
+    Raises:
+        LeftOut: `cause`, if there are not so many.
+    """
+    for one in islice(found, nth, None):
+        return one
+    raise LeftOut(cause)
 
 
 def _share(sight: Sight, i: int, low: float, high: float) -> bool:
