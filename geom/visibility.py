@@ -19,6 +19,7 @@ from geom.camera import PinholeCamera
 
 # Beyond this angle from its axis a flat grid is stretched too thin (1 / cos^3); the whole sphere is used instead.
 _MAX_TANGENT_ANGLE = math.radians(70)
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,15 @@ def silhouette_grid(
 ) -> tuple[Float[Tensor, "m 3"], Float[Tensor, " m"]]:
     """Spread rays evenly over all directions in which a convex hull may be met from `origin`.
 
-    The rays are the cell centres of a grid on a plane that faces the hull, cut to the hull's extent there; a hull
-    that surrounds the origin too widely for that gets an equal-area spiral over the whole sphere. The grid turns
-    with the world, not with a camera, so turning a camera in place moves no ray.
+    The rays go through a golden-ratio lattice (with which no straight edge can line up) on a plane that faces the
+    hull, cut to the hull's extent there; a hull that surrounds the origin too widely for that gets an equal-area
+    spiral over the whole sphere. The rays turn with the world, not with a camera, so turning a camera in place moves
+    none of them.
 
     Args:
         hull: points (world, metres) whose convex hull holds the object.
         origin: camera centre (world, metres).
-        num_rays: about how many rays.
+        num_rays: how many rays.
 
     Returns:
         direction: world, not normalised.
@@ -83,14 +85,11 @@ def _tangent_grid(unit: Tensor, axis: Tensor, num_rays: int) -> tuple[Tensor, Te
     up = torch.linalg.cross(right, axis)
     plane = unit @ torch.stack([right, up], -1) / (unit @ axis)[:, None]
     low, extent = plane.amin(0), (plane.amax(0) - plane.amin(0)).clamp_min(1e-9)
-    rows = max(1, round(math.sqrt(num_rays * float(extent[1] / extent[0]))))
-    cols = max(1, round(num_rays / rows))
-    a = low[0] + extent[0] * (torch.arange(cols, dtype=axis.dtype) + 0.5) / cols
-    b = low[1] + extent[1] * (torch.arange(rows, dtype=axis.dtype) + 0.5) / rows
-    b, a = torch.meshgrid(b, a, indexing="ij")
-    a, b = a.reshape(-1, 1), b.reshape(-1, 1)
-    cell = float(extent.prod()) / (rows * cols)
+    i = torch.arange(num_rays, dtype=axis.dtype)
+    lattice = torch.stack([(i + 0.5) / num_rays, (i * _GOLDEN) % 1], -1)
+    a, b = (low + extent * lattice).split(1, dim=-1)
     # A cell of a plane at distance 1 seen at angle th covers cell * cos^3(th) steradians.
+    cell = float(extent.prod()) / num_rays
     return axis + a * right + b * up, (cell * (1 + a * a + b * b) ** -1.5)[:, 0]
 
 

@@ -27,7 +27,7 @@ from synth.scene import Scene
 from synth.transition import View
 
 _COARSE_RAYS = 256
-_SILHOUETTE_HITS = 2500
+_SILHOUETTE_HITS = 3000
 _MAX_RAYS = 60_000
 
 

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 _SHAPES = ("box", "cylinder", "ellipsoid", "disc")
 _Z_NEAR = 1e-3
 _RIM = 256
-_HITS, _COARSE, _MOST = 2500, 300, 40_000
+_HITS, _COARSE, _MOST = 3000, 300, 40_000
 
 
 def motion_matrix(steps: list[tuple[str, float]]) -> Array:
