@@ -61,9 +61,7 @@ def sight(p_cam: Float[Tensor, "*batch 3"]) -> Sighting:
     return Sighting(bearing(p_cam), elevation(p_cam), torch.linalg.vector_norm(p_cam, dim=-1))
 
 
-def sight_before_and_after(
-    p_before: Float[Tensor, "*points 3"], T_before_after: SE3
-) -> tuple[Sighting, Sighting]:
+def sight_before_and_after(p_before: Float[Tensor, "*points 3"], T_before_after: SE3) -> tuple[Sighting, Sighting]:
     """Return how fixed points are seen before and after the camera moved.
 
     Args:

@@ -41,7 +41,7 @@ class Partition:
 
 
 def silhouette_grid(
-    hull: Float[Tensor, "n 3"], origin: Float[Tensor, "3"], *, num_rays: int
+    hull: Float[Tensor, "n 3"], origin: Float[Tensor, " 3"], *, num_rays: int
 ) -> tuple[Float[Tensor, "m 3"], Float[Tensor, " m"]]:
     """Spread rays evenly over all directions in which a convex hull may be met from `origin`.
 
@@ -67,9 +67,7 @@ def silhouette_grid(
     offset = hull - origin
     dist = offset.norm(dim=-1, keepdim=True)
     if not bool((dist > 0).all()):
-        raise ValueError(
-            "the camera centre lies on a point of the object's hull: its silhouette is undefined there"
-        )
+        raise ValueError("the camera centre lies on a point of the object's hull: its silhouette is undefined there")
     unit = offset / dist
     axis = unit.amin(0) + unit.amax(0)
     axis = axis / axis.norm().clamp_min(1e-12)

@@ -106,9 +106,7 @@ def _hull(parts: Primitives) -> Tensor:
     return parts.T_world_prim[:, None].act(parts.half_size[:, None] * corners).reshape(-1, 3)
 
 
-def _silhouette(
-    alone: TriangleScene, hull: Tensor, origin: Tensor, num_rays: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _silhouette(alone: TriangleScene, hull: Tensor, origin: Tensor, num_rays: int) -> tuple[Tensor, Tensor, Tensor]:
     direction, weight = silhouette_grid(hull, origin, num_rays=num_rays)
     return direction, weight, alone.cast(origin, direction).prim_idx >= 0
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from geom.boxes import format_box
-
 from geom.actions import ActionSequence, parse_actions
+from geom.boxes import format_box
 from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
 
 VERSION = 1

@@ -127,8 +127,9 @@ def _share(sight: Sight, i: int, low: float, high: float) -> bool:
     return shares is not None and low <= shares.visible <= high
 
 
-def _box(sight: Sight, i: int) -> tuple[float, ...]:
-    return tuple(sight.amodal[i].tolist())
+def _box(sight: Sight, i: int) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = sight.amodal[i].tolist()
+    return x1, y1, x2, y2
 
 
 def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:

@@ -62,9 +62,9 @@ def _read_rows(subset: Path) -> tuple[dict[str, list[Row]], list[Mismatch]]:
         where = f"{subset.name}:{number}"
         if task.get("id") != proof.get("id"):
             broken.append(Mismatch(where, "id", task.get("id"), proof.get("id")))
-        if task.get("id") in seen:
+        if str(task.get("id")) in seen:
             broken.append(Mismatch(where, "id", task.get("id"), "an id that occurs once"))
-        seen.add(task.get("id"))
+        seen.add(str(task.get("id")))
         rows[str(proof.get("transition", {}).get("scene_id"))].append((task, proof))
     return rows, broken
 

@@ -86,7 +86,7 @@ _TYPES = {cls.type: cls for cls in (MotionAnswer, BoxAnswer, ClaimAnswer, Visibi
 
 
 def _typed(answer: dict[str, Any]) -> Answer:
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in answer.items() if k != "type"}
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in answer.items() if k != "type"}
     return _TYPES[answer["type"]](**fields)
 
 

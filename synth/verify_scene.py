@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from synth.files import UNKNOWN_PIXEL, read_raster, sha256
-from synth.twin import TwinCamera, TwinRoom, motion_matrix
+from synth.twin import Array, TwinCamera, TwinRoom, motion_matrix
 from synth.twin_photo import TwinPhoto
-
-Array = NDArray[np.float64]
 
 POSE_TOLERANCE = 1e-6
 _LATTICE = 12

@@ -28,7 +28,11 @@ class World(Protocol):
     scene_id: str
     camera: PinholeCamera
     T_world_anchor: SE3
-    evidence: Evidence
+
+    @property
+    def evidence(self) -> Evidence:
+        """What decides the questions here."""
+        ...
 
     def scene_json(self) -> dict[str, Any]:
         """The scene as scene.json keeps it: enough to rebuild its geometry."""
