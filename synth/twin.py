@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
-Array = NDArray[np.float64]
+from synth.twin_shapes import OUTLINES, UNIT_HITS, Array, Patch
 
 _SHAPES = ("box", "cylinder", "ellipsoid", "disc")
 _Z_NEAR = 1e-3
-_RIM = 256
-_HITS, _COARSE, _MOST = 3000, 300, 40_000
+_HITS, _COARSE, _MOST = 2000, 256, 40_000
 
 
 def motion_matrix(steps: list[tuple[str, float]]) -> Array:
@@ -104,6 +103,7 @@ class TwinRoom:
         self.A = np.array([T @ _part_pose(part) for _, T, part in rows])
         self.A[:, :3, :3] *= half[:, None, :]
         self.A_inv = np.linalg.inv(self.A)
+        self._inverse = np.ascontiguousarray(self.A_inv[:, :3, :3].transpose(1, 2, 0))
         reach = np.linalg.norm(half, axis=1)
         self.reach = np.where(self.shape == 3, np.hypot(half[:, 0], half[:, 1]), reach)
 
@@ -113,23 +113,34 @@ class TwinRoom:
 
     def first(self, origin: Array, direction: Array, solids: NDArray[np.intp] | None = None) -> tuple[Array, Any]:
         """Nearest hit along each ray: (t, owner); t is inf and owner -1 where nothing is met."""
+        t_best, owner = np.full(len(direction), np.inf), np.full(len(direction), -1)
         if not len(direction):
-            return np.zeros(0), np.zeros(0, int)
+            return t_best, owner
         unit = direction / np.linalg.norm(direction, axis=1, keepdims=True)
         solids = self._in_cone(origin, unit) if solids is None else solids
-        t_best = np.full(len(direction), np.inf)
-        owner = np.full(len(direction), -1)
-        near = self._near(origin, unit, solids)
-        for n in np.flatnonzero(near.any(1)):
-            k, rays = solids[n], np.flatnonzero(near[n])
-            o = self.A_inv[k, :3, :3] @ origin + self.A_inv[k, :3, 3]
-            # Divisions by zero and roots of negatives are rays that miss: inf and NaN fail every comparison.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                t = _UNIT_HITS[self.shape[k]](o, self.A_inv[k, :3, :3] @ direction[rays].T)
-            closer = t < t_best[rays]
-            t_best[rays[closer]] = t[closer]
-            owner[rays[closer]] = self.owner[k]
+        ray, n = np.nonzero(self._near(origin, unit, solids).T)
+        if not len(ray):
+            return t_best, owner
+        t = self._pair_hits(origin, direction, ray, solids[n])
+        # Pairs are sorted by ray: each ray's nearest is the least of its run.
+        start = np.flatnonzero(np.diff(ray, prepend=-1))
+        t_best[ray[start]] = np.minimum.reduceat(t, start)
+        wins = np.isfinite(t) & (t == t_best[ray])
+        owner[ray[wins]] = self.owner[solids[n[wins]]]
         return t_best, owner
+
+    def _pair_hits(self, origin: Array, direction: Array, ray: Any, solid: Any) -> Array:
+        """Where each ray meets the solid it is paired with, inf where it does not."""
+        t, towards = np.empty(len(ray)), np.ascontiguousarray(direction.T)
+        o_unit = np.einsum("kij,j->ki", self.A_inv[:, :3, :3], origin) + self.A_inv[:, :3, 3]
+        # Divisions by zero and roots of negatives are rays that miss: inf and NaN fail every comparison.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for code, hits in enumerate(UNIT_HITS):
+                pairs = np.flatnonzero(self.shape[solid] == code)
+                k = solid[pairs]
+                d = np.einsum("ijp,jp->ip", self._inverse[:, :, k], towards[:, ray[pairs]])
+                t[pairs] = hits(o_unit[k].T, d)
+        return t
 
     def _in_cone(self, origin: Array, unit: Array) -> NDArray[np.intp]:
         """Solids whose bounding sphere reaches into the cone around all rays."""
@@ -165,16 +176,16 @@ class TwinRoom:
         nearest = A_cam[2, 3] - np.linalg.norm(A_cam[2, :3])
         if self.shape[k] == 2 and nearest > _Z_NEAR:
             return _dual_quadric_bounds(cam.K @ A_cam[:3])
-        points, edges = _OUTLINES[self.shape[k]]
+        points, edges = OUTLINES[self.shape[k]]
         p_cam = points @ A_cam[:3, :3].T + A_cam[:3, 3]
         uv = cam.pixels(_clip_near(p_cam, edges))
         return (uv.min(0), uv.max(0)) if len(uv) else (np.full(2, np.inf), np.full(2, -np.inf))
 
-    def outline(self, item: int) -> Array:
-        """Points (world) whose hull is the item's, to within the spacing of its rims."""
-        return np.concatenate(
-            [_OUTLINES[self.shape[k]][0] @ self.A[k, :3, :3].T + self.A[k, :3, 3] for k in self.of_item(item)]
-        )
+    def hull(self, item: int) -> Array:
+        """Points (world) whose hull holds the item: the corners of the boxes around its solids."""
+        own = self.of_item(item)
+        corners = OUTLINES[0][0]
+        return (np.einsum("kij,cj->kci", self.A[own, :3, :3], corners) + self.A[own, None, :3, 3]).reshape(-1, 3)
 
     def visible_box(self, item: int, cam: TwinCamera, amodal: Array) -> Array:
         """Box around the pixels where the item is the first thing met, searched inwards from its amodal box."""
@@ -213,7 +224,7 @@ class TwinRoom:
     def partition(self, item: int, cam: TwinCamera) -> dict[str, Any] | None:
         """Shares visible, hidden (by item, -1 the room), outside and behind; None where undefined (inside it)."""
         own = self.of_item(item)
-        patch = _Patch.around(self.outline(item) - cam.center)
+        patch = Patch.around(self.hull(item) - cam.center)
         hit_share = np.isfinite(self.first(cam.center, patch.sample(_COARSE)[0], own)[0]).mean()
         if hit_share == 0:
             return None
@@ -254,78 +265,6 @@ def _part_pose(part: dict[str, Any]) -> Array:
     return T
 
 
-def _box_hits(o: Array, d: Array) -> Array:
-    near, far = np.full(d.shape[1], -np.inf), np.full(d.shape[1], np.inf)
-    for o_axis, d_axis in zip(o, d, strict=True):
-        a, b = (-1 - o_axis) / d_axis, (1 - o_axis) / d_axis
-        near, far = np.fmax(near, np.fmin(a, b)), np.fmin(far, np.fmax(a, b))
-    t = np.where(near > 0, near, far)
-    return np.where((near <= far) & (t > 0), t, np.inf)
-
-
-def _roots(a: Array, b: Array, c: float) -> tuple[Array, Array]:
-    """Roots of a t^2 + 2 b t + c, NaN where there are none."""
-    root = np.sqrt(b * b - a * c)
-    return (-b - root) / a, (-b + root) / a
-
-
-def _ellipsoid_hits(o: Array, d: Array) -> Array:
-    near, far = _roots((d * d).sum(0), o @ d, o @ o - 1)
-    t = np.where(near > 0, near, far)
-    return np.where(t > 0, t, np.inf)
-
-
-def _cap_hits(o: Array, d: Array, z: float) -> Array:
-    t = (z - o[2]) / d[2]
-    x, y = o[0] + t * d[0], o[1] + t * d[1]
-    return np.where((t > 0) & (x * x + y * y <= 1), t, np.inf)
-
-
-def _disc_hits(o: Array, d: Array) -> Array:
-    return _cap_hits(o, d, 0.0)
-
-
-def _cylinder_hits(o: Array, d: Array) -> Array:
-    side = np.full(d.shape[1], np.inf)
-    for t in _roots((d[:2] ** 2).sum(0), o[:2] @ d[:2], o[:2] @ o[:2] - 1):
-        side = np.fmin(side, np.where((t > 0) & (np.abs(o[2] + t * d[2]) <= 1), t, np.inf))
-    return np.minimum(side, np.minimum(_cap_hits(o, d, -1.0), _cap_hits(o, d, 1.0)))
-
-
-_UNIT_HITS = (_box_hits, _cylinder_hits, _ellipsoid_hits, _disc_hits)
-
-
-def _grid_edges(rows: int, cols: int) -> NDArray[np.intp]:
-    """Edges of a grid of points that closes on itself along the columns."""
-    index = np.arange(rows * cols).reshape(rows, cols)
-    around = np.stack([index, np.roll(index, 1, 1)], -1).reshape(-1, 2)
-    along = np.stack([index[:-1], index[1:]], -1).reshape(-1, 2)
-    return np.concatenate([around, along])
-
-
-def _rings(z: Array, radius: Array, cols: int) -> Array:
-    angle = np.arange(cols) * (2 * np.pi / cols)
-    ring = np.stack([np.cos(angle), np.sin(angle)], -1)
-    xy = radius[:, None, None] * ring
-    return np.concatenate([xy, np.broadcast_to(z[:, None, None], (len(z), cols, 1))], -1).reshape(-1, 3)
-
-
-def _outlines() -> tuple[tuple[Array, NDArray[np.intp]], ...]:
-    corners = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
-    box_edges = np.array([(i, j) for i in range(8) for j in range(i) if (corners[i] != corners[j]).sum() == 1])
-    latitude = np.linspace(-np.pi / 2, np.pi / 2, 65)
-    ends, flat = np.array([-1.0, 1.0]), np.array([0.0])
-    return (
-        (corners, box_edges),
-        (_rings(ends, np.ones(2), _RIM), _grid_edges(2, _RIM)),
-        (_rings(np.sin(latitude), np.cos(latitude), 128), _grid_edges(65, 128)),
-        (_rings(flat, np.ones(1), _RIM), _grid_edges(1, _RIM)),
-    )
-
-
-_OUTLINES = _outlines()
-
-
 def _clip_near(p_cam: Array, edges: NDArray[np.intp]) -> Array:
     """Outline points in front of the near plane, and where its edges cross it."""
     front = p_cam[:, 2] >= _Z_NEAR
@@ -355,39 +294,3 @@ def _first_owned(owns, lines: range, across: tuple[int, int], *, rows: bool, chu
         if found.any():
             return int(some[found.any(1).argmax()])
     return None
-
-
-@dataclass(frozen=True)
-class _Patch:
-    """A patch of longitude and latitude around an axis, wide enough for a set of points."""
-
-    frame: Array
-    low: Array
-    high: Array
-
-    @staticmethod
-    def around(offset: Array) -> _Patch:
-        unit = offset / np.linalg.norm(offset, axis=1, keepdims=True)
-        axis = (unit.min(0) + unit.max(0)) / 2
-        axis = axis / max(np.linalg.norm(axis), 1e-12)
-        helper = np.eye(3)[np.abs(axis).argmin()]
-        side = np.cross(helper, axis)
-        side /= np.linalg.norm(side)
-        frame = np.stack([axis, side, np.cross(axis, side)])
-        x, y, z = (unit @ frame.T).T
-        if x.min() < 0.2:  # it surrounds the camera widely: take the whole sphere
-            return _Patch(frame, np.array([-np.pi, -np.pi / 2]), np.array([np.pi, np.pi / 2]))
-        lon = np.arctan2(y, x)
-        # Straight edges bulge in latitude between their ends, but tan(lat) = (z / x) cos(lon), with z / x linear there.
-        slope = z / x
-        widest = np.cos(np.abs(lon).max())
-        high = slope.max() * (1 if slope.max() > 0 else widest)
-        low = slope.min() * (1 if slope.min() < 0 else widest)
-        return _Patch(frame, np.array([lon.min(), np.arctan(low)]), np.array([lon.max(), np.arctan(high)]))
-
-    def sample(self, n: int) -> tuple[Array, Array]:
-        """Directions of the R2 low-discrepancy sequence in the patch, and their relative solid angles."""
-        i = np.arange(1, n + 1)[:, None]
-        lon, lat = (self.low + (i * [0.7548776662466927, 0.5698402909980532] % 1) * (self.high - self.low)).T
-        local = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
-        return local @ self.frame, np.cos(lat)
