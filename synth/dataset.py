@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 TASK_FILES = ("tasks.jsonl", "tasks_demo.jsonl")
 """Names that the file of questions may have."""
+
+PROOFS_FILE = "proofs.jsonl"
 
 Row = tuple[dict[str, Any], dict[str, Any]]
 """A question and its proof."""
@@ -29,20 +31,41 @@ def find_subsets(root: Path) -> list[Path]:
     return subsets
 
 
-def read_rows(subset: Path) -> Iterator[Row]:
-    """(question, proof) pairs of a subset, as they stand.
-
-    Raises:
-        ValueError: if a line is no JSON object, or one file is longer than the other.
-    """
-    with tasks_file(subset).open(encoding="utf-8") as a, (subset / "proofs.jsonl").open(encoding="utf-8") as b:
-        for number, (task, proof) in enumerate(zip(a, b, strict=True), start=1):
-            try:
-                yield json.loads(task), json.loads(proof)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{subset.name}: line {number} is no JSON: {error}") from error
-
-
 def tasks_file(subset: Path) -> Path:
     """The file of questions of a subset."""
     return next(subset / name for name in TASK_FILES if (subset / name).is_file())
+
+
+def read_rows(subset: Path, numbers: Container[int] | None = None) -> Iterator[Row]:
+    """(question, proof) pairs of a subset, as they stand; only those of the lines asked for, counted from 1.
+
+    Raises:
+        ValueError: if a line is no JSON object, the proofs are missing, or one file has fewer of the lines.
+    """
+    tasks, proofs = read_lines(tasks_file(subset), numbers), read_lines(subset / PROOFS_FILE, numbers)
+    for (_, task), (_, proof) in zip(tasks, proofs, strict=True):
+        yield task, proof
+
+
+def read_lines(path: Path, numbers: Container[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbered rows of a file of questions or proofs; only those asked for are parsed.
+
+    Raises:
+        ValueError: if the file is missing, or a line is no JSON object.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: every question needs its proof")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if numbers is None or number in numbers:
+                yield number, _row(path, number, line)
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} line {number} is no JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{path} line {number} must be a JSON object, got {line[:40].strip()!r}")
+    return row

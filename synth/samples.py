@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-TASKS_FILES = ("tasks_demo.jsonl", "tasks.jsonl")
-PROOFS_FILE = "proofs.jsonl"
+from synth.dataset import find_subsets, read_lines, read_rows, tasks_file
+
 _QUALITY = 72
 
 
@@ -35,22 +34,6 @@ class Sample:
         return before, after
 
 
-def subset_folders(root: Path) -> list[Path]:
-    """Folders that hold questions: `root` itself, or those in it.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
-    if found := [path for path in places if _tasks_file(path)]:
-        return found
-    raise ValueError(f"no dataset in {root}: neither it nor a folder in it holds {' or '.join(TASKS_FILES)}")
-
-
-def _tasks_file(subset: Path) -> Path | None:
-    return next((subset / name for name in TASKS_FILES if (subset / name).is_file()), None)
-
-
 def pick_samples(root: Path, limit: int) -> tuple[list[Sample], int]:
     """At most `limit` samples, evenly over tasks, then subsets, then lines; and how many there are in all.
 
@@ -58,12 +41,18 @@ def pick_samples(root: Path, limit: int) -> tuple[list[Sample], int]:
         ValueError: if there is no dataset, a line is no JSON object, or tasks and proofs do not match.
     """
     groups: dict[tuple[str, Path], list[int]] = defaultdict(list)
-    for subset in subset_folders(root):
-        for number, row in _rows(_tasks_file(subset)):
-            groups[row["task_type"], subset].append(number)
+    for subset in find_subsets(root):
+        for number, row in read_lines(tasks_file(subset)):
+            groups[_task_type(subset, number, row), subset].append(number)
     wanted = _wanted_lines({key: groups[key] for key in sorted(groups)}, limit)
-    samples = [sample for subset in sorted(wanted) for sample in _read_lines(subset, wanted[subset])]
+    samples = [sample for subset in sorted(wanted) for sample in _samples(subset, wanted[subset])]
     return sorted(samples, key=lambda s: s.task["task_type"]), sum(map(len, groups.values()))
+
+
+def _task_type(subset: Path, number: int, row: dict[str, Any]) -> str:
+    if "id" not in row or "task_type" not in row:
+        raise ValueError(f"{tasks_file(subset)} line {number} must have id and task_type")
+    return row["task_type"]
 
 
 def _wanted_lines(groups: dict[tuple[str, Path], list[int]], limit: int) -> dict[Path, set[int]]:
@@ -101,33 +90,11 @@ def evenly(items: Sequence[int], count: int) -> list[int]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def _read_lines(subset: Path, numbers: set[int]) -> Iterator[Sample]:
-    path = _tasks_file(subset)
-    proofs = _rows(subset / PROOFS_FILE, numbers)
-    for (number, task), (_, proof) in zip(_rows(path, numbers), proofs, strict=True):
-        if task["id"] != proof["id"]:
-            raise ValueError(f"line {number} of {subset.name}: the proof is of {proof['id']}, not of {task['id']}")
+def _samples(subset: Path, numbers: set[int]) -> Iterator[Sample]:
+    for number, (task, proof) in zip(sorted(numbers), read_rows(subset, numbers), strict=True):
+        if task.get("id") != proof.get("id"):
+            raise ValueError(f"line {number} of {subset.name}: the proof is of {proof.get('id')}, not of {task['id']}")
         yield Sample(subset, task, proof)
-
-
-def _rows(path: Path | None, numbers: set[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered rows of a JSONL file, from 1; only those asked for are parsed."""
-    if path is None or not path.is_file():
-        raise ValueError(f"{path} is missing: every question needs its proof")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if numbers is None or number in numbers:
-                yield number, _row(path, number, line)
-
-
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} line {number} is no JSON: {error}") from None
-    if not isinstance(row, dict) or "id" not in row or "task_type" not in row:
-        raise ValueError(f"{path} line {number} must be an object with id and task_type")
-    return row
 
 
 def picture_uri(subset: Path, relative: str, max_side: int) -> str | None:

@@ -256,7 +256,9 @@ def test_fewer_proofs_than_questions_are_refused(dataset: Path) -> None:
         pick_samples(dataset, 9)
 
 
-@pytest.mark.parametrize(("line", "match"), [("{", "is no JSON"), ("[1]", "must be an object"), ("{}", "id and")])
+@pytest.mark.parametrize(
+    ("line", "match"), [("{", "is no JSON"), ("[1]", "must be a JSON object"), ("{}", "must have id and")]
+)
 def test_broken_row_is_named(dataset: Path, line: str, match: str) -> None:
     (dataset / "DepthWarp-RealScene" / "tasks.jsonl").write_text(line + "\n")
     with pytest.raises(ValueError, match=f"tasks.jsonl line 1 .*{match}"):
@@ -265,7 +267,7 @@ def test_broken_row_is_named(dataset: Path, line: str, match: str) -> None:
 
 def test_folder_without_questions_is_no_dataset(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no dataset in"):
+    with pytest.raises(ValueError, match="holds no dataset"):
         pick_samples(tmp_path, 9)
 
 
