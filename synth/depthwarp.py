@@ -45,6 +45,7 @@ _SHADOW_TOLERANCE = 0.02
 _SHADOW_FILL_PX = 7
 _SIGHT_STEPS = 24
 _MAX_POINTS = 4000
+_KEPT_VIEWS = 4
 _FREE_SHARE_OF_NEAREST = 0.9
 
 
@@ -203,7 +204,8 @@ class PhotoEvidence:
         self.photo = photo
         self.item_ids = tuple(item.item_id for item in photo.objects)
         self.kinds = tuple(item.kind for item in photo.objects)
-        self._last: tuple[tuple[bytes, bytes, int, int], View] | None = None
+        self._views: dict[tuple[bytes, bytes, int, int], View] = {}
+        self._partitions: dict[tuple[int, bytes, bytes], Partition | None] = {}
 
     @cached_property
     def lifted(self) -> tuple[LiftedObject, ...]:
@@ -236,6 +238,12 @@ class PhotoEvidence:
         A point is hidden where the whole photograph, warped into this camera, shows another object or the room nearer
         by more than Z_TOLERANCE. A point that its own object hides counts as visible, as a part of the silhouette.
         """
+        key = (item_idx, *_key(T_world_cam, camera))
+        if key not in self._partitions:
+            self._partitions[key] = self._partition(item_idx, T_world_cam, camera)
+        return self._partitions[key]
+
+    def _partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
         lifted = self.lifted[item_idx].thinned(_MAX_POINTS)
         p_cam, weight = T_world_cam.inverse().act(lifted.points), lifted.solid_angle_from(T_world_cam.t)
         first = self._first_item(p_cam, item_idx, T_world_cam, camera)
@@ -247,7 +255,7 @@ class PhotoEvidence:
 
     def _first_item(self, p_cam: Tensor, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Tensor:
         """Return what is met first on the way to points of an item: another item_idx, ROOM, or the item itself."""
-        view = self._view(T_world_cam, camera)
+        view = self.view(T_world_cam, camera)
         inside = in_view(p_cam, camera)[1]
         uv = camera.project(p_cam)[0].where(inside[:, None], 0).long()
         col, row = uv[:, 0].clamp_max(camera.width - 1), uv[:, 1].clamp_max(camera.height - 1)
@@ -255,16 +263,21 @@ class PhotoEvidence:
         is_hidden = inside & (owner != item_idx) & (p_cam[:, 2] > z_front * (1 + Z_TOLERANCE))
         return torch.where(is_hidden, owner.long(), item_idx)
 
-    def _view(self, T_world_cam: SE3, camera: PinholeCamera) -> View:
-        """Return the whole photograph from a pose; the last one is kept, as one pose is asked about item by item."""
-        key = (T_world_cam.matrix().numpy().tobytes(), camera.K.numpy().tobytes(), camera.width, camera.height)
-        if self._last is None or self._last[0] != key:
-            self._last = (key, warp_photo(self.photo, T_world_cam, camera))
-        return self._last[1]
+    def view(self, T_world_cam: SE3, camera: PinholeCamera) -> View:
+        """Return the whole photograph from a pose; the last few are kept, as one pose is asked about many times."""
+        key = (*_key(T_world_cam, camera), camera.width, camera.height)
+        if key not in self._views:
+            self._views = dict([*self._views.items()][1 - _KEPT_VIEWS :])
+            self._views[key] = warp_photo(self.photo, T_world_cam, camera)
+        return self._views[key]
 
     def is_seen(self, p_world: Tensor, T_world_cam: SE3) -> NDArray[np.bool_]:
         """Whether nothing stands between a camera centre and each point of a surface. (n, 3) -> (n,)"""
         return self.free_space.sees(p_world, T_world_cam.t).numpy()
+
+
+def _key(T_world_cam: SE3, camera: PinholeCamera) -> tuple[bytes, bytes]:
+    return T_world_cam.matrix().numpy().tobytes(), camera.K.numpy().tobytes()
 
 
 def _photo_preset() -> Preset:

@@ -12,7 +12,7 @@ import numpy as np
 from geom.actions import ActionSequence
 from geom.se3 import SE3
 from synth.case import Claims
-from synth.depthwarp import MAX_HOLES, PHOTO_PRESET, PhotoEvidence, hole_share, warp_photo
+from synth.depthwarp import MAX_HOLES, PHOTO_PRESET, PhotoEvidence, hole_share
 from synth.photo import CITATION, motorcycle
 from synth.room_world import MOTION
 from synth.stages import Stages
@@ -63,7 +63,7 @@ class PhotoWorld:
 
     def view(self, T_world_cam: SE3) -> View:
         with self.stages("warp"):
-            return warp_photo(self.photo, T_world_cam)
+            return self.evidence.view(T_world_cam, self.camera)
 
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
         rng = np.random.default_rng(self._seed)
