@@ -42,7 +42,7 @@ def _phrasing(task_type: str, variant: str, question: str, *, is_open: bool = Tr
 
 _D1_ASK = "Give the box of the whole object in {where}, cut off at the image border, as [x1, y1, x2, y2] only."
 _D2_LEAD = (
-    _ONE + _BOXES + "The image shows a {label} at {box}. The camera then does this: {actions}. "
+    _ONE + _BOXES + "The image shows {a_label} at {box}. The camera then does this: {actions}. "
 )  # one image: the answer is imagined
 _D3_LEAD = (
     _TWO
@@ -53,7 +53,7 @@ _D3_LEAD = (
 _D4_LEAD = (
     _TWO
     + _BOXES
-    + "Between the two images the camera did this: {actions}. One box marks a {label} at {box} in the first image; "
+    + "Between the two images the camera did this: {actions}. One box marks {a_label} at {box} in the first image; "
     + "another box is at {box_after} in the second. "
 )
 
@@ -89,7 +89,7 @@ PHRASINGS: dict[tuple[str, str], Phrasing] = {
             "predict",
             _ONE
             + _BOXES
-            + "The image shows a {label} at {box}. The camera then does this: {actions}. "
+            + "The image shows {a_label} at {box}. The camera then does this: {actions}. "
             + _D1_ASK.replace("{where}", "the view after that"),
         ),
         _phrasing(
@@ -97,7 +97,7 @@ PHRASINGS: dict[tuple[str, str], Phrasing] = {
             "track",
             _TWO
             + _BOXES
-            + "The first image shows a {label} at {box}. The camera then did this: {actions}; the second image is "
+            + "The first image shows {a_label} at {box}. The camera then did this: {actions}; the second image is "
             "the view after that. " + _D1_ASK.replace("{where}", "the second image"),
         ),
         _phrasing(
@@ -169,6 +169,8 @@ def variants(task_type: str, *, only_open: bool) -> tuple[str, ...]:
 def question_text(task_type: str, variant: str, asked: dict[str, Any]) -> str:
     """The user's message. `asked` holds what the phrasing names: label, boxes (0..1000), actions or claim."""
     words = dict(asked)
+    if "label" in words:
+        words["a_label"] = f"{'an' if words['label'][0] in 'aeiou' else 'a'} {words['label']}"
     for key in ("box", "box_after"):
         if key in words:
             words[key] = format_box(words[key])
