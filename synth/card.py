@@ -9,13 +9,13 @@ from typing import Any
 
 from synth.dataset import find_subsets, tasks_file
 from synth.files import write_whole
+from synth.photo import CITATION
 
 _ABOUT = {
     "render": "Simulated rooms, ray cast: picture, depth and ids are exact. Made by Theodolite; Apache-2.0. Some "
     "surfaces carry photographs and textures from scikit-image's data folder (their terms are in its README).",
     "depthwarp": "A real photograph with measured depth, seen from new places by warping; what was never seen stays "
-    "empty. The photograph is Middlebury 2014 'Motorcycle' as scikit-image carries it; cite D. Scharstein et al., "
-    "High-resolution stereo datasets with subpixel-accurate ground truth, GCPR 2014.",
+    f"empty. {CITATION}",
 }
 
 
