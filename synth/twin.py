@@ -165,7 +165,7 @@ class TwinRoom:
 
     def amodal_box(self, item: int, cam: TwinCamera) -> Array:
         """Box of the whole item, pixels, clipped at the near plane and the image; NaN where it is not in view."""
-        bounds = [self._solid_bounds(k, cam) for k in self.of_item(item)]
+        bounds = [self._solid_bounds(k, cam) for k in self.of_item(item).tolist()]
         low, high = np.min([b[0] for b in bounds], 0), np.max([b[1] for b in bounds], 0)
         size = np.array([cam.width, cam.height])
         low, high = np.clip(low, 0, size), np.clip(high, 0, size)
@@ -189,8 +189,7 @@ class TwinRoom:
 
     def visible_box(self, item: int, cam: TwinCamera, amodal: Array) -> Array:
         """Box around the pixels where the item is the first thing met, searched inwards from its amodal box."""
-        u1, v1 = np.floor(amodal[:2]).astype(int)
-        u2, v2 = np.ceil(amodal[2:]).astype(int)
+        (u1, v1), (u2, v2) = np.floor(amodal[:2]).astype(int).tolist(), np.ceil(amodal[2:]).astype(int).tolist()
         owns = self._ownership(item, cam)
         top = _first_owned(owns, range(v1, v2), (u1, u2), rows=True)
         if top is None:
@@ -211,7 +210,7 @@ class TwinRoom:
     def _ownership(self, item: int, cam: TwinCamera):
         own = self.of_item(item)
 
-        def owns(cols: Array, rows: Array) -> Any:
+        def owns(cols: NDArray[np.intp], rows: NDArray[np.intp]) -> Any:
             direction = cam.rays(cols.ravel() + 0.5, rows.ravel() + 0.5)
             found = np.zeros(len(direction), bool)
             candidates = np.isfinite(self.first(cam.center, direction, own)[0])

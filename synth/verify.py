@@ -75,15 +75,25 @@ _BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 def _check_scene(job: tuple[Path, str, list[Row]]) -> list[Mismatch]:
     subset, scene_id, rows = job
+    folder = subset / "scenes" / scene_id
     try:
-        return check_scene(SceneFiles.read(subset / "scenes" / scene_id), rows)
+        files = SceneFiles.read(folder)
     except _BROKEN as error:
-        return [Mismatch(f"{subset.name}/{scene_id}", "scene", f"unreadable: {error!r}", "a scene as it was written")]
+        return [_unreadable(folder, error)]
+    return check_scene(files, rows)
 
 
 def check_scene(files: SceneFiles, rows: list[Row]) -> list[Mismatch]:
     """All that does not hold of a scene, its trajectories and the questions asked about them."""
-    return check_trajectories(files) + check_rows(files, rows)
+    try:
+        found = check_trajectories(files)
+    except _BROKEN as error:
+        found = [_unreadable(files.folder, error)]
+    return found + check_rows(files, rows)
+
+
+def _unreadable(folder: Path, error: Exception) -> Mismatch:
+    return Mismatch(folder.name, "scene", f"unreadable: {error!r}", "a scene as it was written")
 
 
 def check_rows(files: SceneFiles, rows: list[Row]) -> list[Mismatch]:

@@ -170,17 +170,12 @@ def _raster_faults(files: SceneFiles, traj_id: str, frame: int):
     rows, cols = (np.linspace(2, size - 3, _LATTICE).astype(int) for size in ids.shape)
     rows, cols = (grid.ravel() for grid in np.meshgrid(rows, cols, indexing="ij"))
     z, owner = files.twin.surface(cam, cols + 0.5, rows + 0.5)
-    for row, col, z_m, item in zip(rows, cols, z, owner, strict=True):
-        yield from _pixel_faults(
-            ids[row - 1 : row + 2, col - 1 : col + 2],
-            mm[row - 1 : row + 2, col - 1 : col + 2],
-            z_m,
-            item,
-            (frame, row, col),
-        )
+    for row, col, z_m, item in zip(*(x.tolist() for x in (rows, cols, z, owner)), strict=True):
+        around = slice(row - 1, row + 2), slice(col - 1, col + 2)
+        yield from _pixel_faults(ids[around], mm[around], z_m, item, (frame, row, col))
 
 
-def _pixel_faults(ids: Array, mm: Array, z_m: float, item: int, at: tuple[int, int, int]):
+def _pixel_faults(ids: NDArray[np.integer], mm: Array, z_m: float, item: int, at: tuple[int, int, int]):
     place = f"frame {at[0]}, row {at[1]}, column {at[2]}"
     if ids[1, 1] == UNKNOWN_PIXEL:
         return
