@@ -68,6 +68,10 @@ class TriangleScene:
         triangle = np.minimum(answer["primitive_ids"].numpy(), len(self._prim_of_triangle) - 1)
         return answer["t_hit"].numpy(), self._prim_of_triangle[triangle]
 
+    def occluded_np(self, rays: np.ndarray, t_max: float) -> np.ndarray:
+        """Say which rays, laid out as for `cast_np`, meet anything before t_max; (...) bool, without checks."""
+        return self._scene.test_occlusions(self._as_open3d(rays), tfar=t_max, nthreads=self._nthreads).numpy()
+
     def cast(
         self,
         origin: Float[Tensor, "*#batch 3"],

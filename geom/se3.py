@@ -42,9 +42,14 @@ class SE3:
         if (self.R.dtype, self.R.device) != (self.t.dtype, self.t.device):
             kinds = f"{self.R.dtype} on {self.R.device} and {self.t.dtype} on {self.t.device}"
             raise ValueError(f"R and t must share dtype and device, got {kinds}; use .to() on one of them")
-        batch = torch.broadcast_shapes(self.R.shape[:-2], self.t.shape[:-1])
-        object.__setattr__(self, "R", self.R.expand(*batch, 3, 3))
-        object.__setattr__(self, "t", self.t.expand(*batch, 3))
+        if self.R.shape[:-2] != self.t.shape[:-1]:
+            self._broadcast()
+
+    def _broadcast(self) -> None:
+        # Not torch.broadcast_shapes: its first call takes most of a second, to load sympy.
+        rows, _ = torch.broadcast_tensors(self.R[..., 0], self.t)
+        object.__setattr__(self, "R", self.R.expand(*rows.shape, 3))
+        object.__setattr__(self, "t", self.t.expand(*rows.shape))
 
     @staticmethod
     def identity(*batch: int, dtype: torch.dtype = torch.float64, device: Any = None) -> SE3:

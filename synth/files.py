@@ -13,8 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.transition import UNKNOWN
-
 UNKNOWN_PIXEL = 65535
 _MAX_DEPTH_MM = 65535
 
@@ -38,18 +36,22 @@ def json_bytes(value: Any) -> bytes:
 
 def image_png(image: NDArray[np.uint8]) -> bytes:
     """sRGB picture, (h, w, 3), as PNG."""
-    return _png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return _png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), cv2.IMWRITE_PNG_FILTER_UP, cv2.IMWRITE_PNG_STRATEGY_DEFAULT)
 
 
 def depth_png(z_depth: NDArray[np.float32]) -> bytes:
     """z-depth (metres, NaN unknown) as 16-bit PNG in whole millimetres, 0 where unknown or beyond 65.5 m."""
-    mm = np.nan_to_num(z_depth * 1000.0, nan=0.0, posinf=0.0)
-    return _png(np.where(mm <= _MAX_DEPTH_MM, np.rint(mm), 0).astype(np.uint16))
+    mm = z_depth * np.float32(1000)
+    mm[~(mm <= _MAX_DEPTH_MM)] = 0
+    raster = np.rint(mm, out=mm).astype(np.uint16)
+    return _png(raster, cv2.IMWRITE_PNG_FILTER_PAETH, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
 def items_png(item_idx: NDArray[np.int16]) -> bytes:
     """Item ids as 16-bit PNG: 0 the room, k + 1 the k-th item of scene.json, 65535 unknown."""
-    return _png(np.where(item_idx == UNKNOWN, UNKNOWN_PIXEL, item_idx.astype(np.int32) + 1).astype(np.uint16))
+    # Counting on from UNKNOWN = -2 wraps round to UNKNOWN_PIXEL.
+    raster = item_idx.astype(np.uint16) + np.uint16(1)
+    return _png(raster, cv2.IMWRITE_PNG_FILTER_UP, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
 def read_raster(path: Path) -> NDArray[np.uint16]:
@@ -70,9 +72,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _png(array: NDArray[Any]) -> bytes:
-    # Level 1: three times faster than the default, files about 10 % larger.
-    ok, data = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+def _png(array: NDArray[Any], row_filter: int, strategy: int) -> bytes:
+    # Level 1 and one filter for all rows: five times faster than the defaults, pictures about 10 % larger.
+    how = {cv2.IMWRITE_PNG_COMPRESSION: 1, cv2.IMWRITE_PNG_FILTER: row_filter, cv2.IMWRITE_PNG_STRATEGY: strategy}
+    ok, data = cv2.imencode(".png", array, [number for pair in how.items() for number in pair])
     if not ok:
         raise ValueError(f"cannot encode a picture of shape {array.shape} and type {array.dtype}")
     return data.tobytes()

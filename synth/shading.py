@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 
 from geom.camera import PinholeCamera
 from geom.embree import TriangleScene
@@ -177,8 +176,7 @@ class Shader:
         """Fraction of the lamp that each pixel sees, (h, w)."""
         asked = _pattern(slice(0, size[0]), size[1]) >= 0
         seen = np.zeros(size, np.uint8)
-        ends = torch.from_numpy(rays)
-        seen.ravel()[asked & (lit.lamp > 0)] = ~self.caster.occluded(ends[:, :3], ends[:, 3:], 1.0).numpy()
+        seen.ravel()[asked & (lit.lamp > 0)] = ~self.caster.occluded_np(rays, 1.0)
         return _mean_on_face(seen, asked.astype(np.uint8).reshape(size), lit.key.reshape(size))
 
 

@@ -79,6 +79,7 @@ def texture(name: str) -> np.ndarray:
     return _encoded(linear if linear.ndim == 3 else linear[..., None].repeat(3, 2))
 
 
+@cache
 def gain(name: str) -> float:
     """What a texture is multiplied by: 1 for pictures, 1 / mean for patterns."""
     if name in PICTURES:
