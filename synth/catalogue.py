@@ -28,6 +28,7 @@ _ALL = (
     Kind("desk", tables.desk, "wall-side", (1.55, 0.75, 0.8), front=0.8),
     Kind("nightstand", tables.nightstand, "wall-side", (0.6, 0.55, 0.65)),
     Kind("chest of drawers", tables.chest_of_drawers, "wall-side", (1.3, 0.6, 1.05), front=0.6),
+    Kind("folding screen", tables.folding_screen, "floor", (2.1, 0.45, 1.9), per_room=2),
     Kind("wardrobe", tables.wardrobe, "wall-side", (1.75, 0.75, 2.15), per_room=1, front=0.7),
     Kind("bookshelf", tables.bookshelf, "wall-side", (1.05, 0.4, 2.05)),
     Kind("refrigerator", appliances.refrigerator, "wall-side", (0.8, 0.8, 1.9), per_room=1, front=0.7),

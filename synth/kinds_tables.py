@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from numpy.random import Generator
 
-from synth.kinds_base import Built, ball, box, legs, post, rod, settle, top
-from synth.palette import CLOTHS, cloth, metal, pick, solid, wood, wood_or_paint
+from synth.kinds_base import Built, ball, box, legs, post, rod, settle, top, turned
+from synth.palette import CLOTHS, cloth, metal, pick, solid, upholstery, wood, wood_or_paint
 from synth.scene import Material, Part
 
 
@@ -120,6 +122,21 @@ def wardrobe(rng: Generator) -> Built:
         parts.append(box(x, y + 0.012, height * 0.4 + 0.3, each - 0.16, 0.022, height * 0.6 - 0.46, frame))
         hinge = 1 if i % 2 == 0 else -1
         parts.append(box(x + hinge * (each / 2 - 0.05), y + 0.02, height * 0.42, 0.018, 0.045, 0.2, knob))
+    return settle(parts)
+
+
+def folding_screen(rng: Generator) -> Built:
+    """Three or four tall panels of cloth in wooden frames, standing in a zigzag."""
+    u, frame, panel = rng.uniform, wood_or_paint(rng), upholstery(rng)
+    w, height, bend, count = u(0.42, 0.52), u(1.6, 1.85), u(18, 28), int(rng.integers(3, 5))
+    parts = []
+    for i in range(count):
+        sign = 1 if i % 2 == 0 else -1
+        x = i * w * math.cos(math.radians(bend))  # in a zigzag about y = 0 every panel's middle lies on it
+        # Every second panel is a little lower, so that no two tops lie in one plane.
+        top_z = height - 0.004 * (i % 2)
+        parts.append(turned(box(x, 0, 0, w, 0.026, top_z, frame), "z", sign * bend))
+        parts.append(turned(box(x, 0, 0.09, w - 0.08, 0.036, top_z - 0.16, panel), "z", sign * bend))
     return settle(parts)
 
 

@@ -178,10 +178,11 @@ def _plan_studio(layout: Layout) -> None:
 
 
 def _divide(layout: Layout, chance: float) -> None:
-    """Tall furniture in the middle of a room, which hides what is behind it."""
-    if layout.rng.uniform() < chance:
-        name = ("bookshelf", "wardrobe", "chest of drawers")[int(layout.rng.choice(3, p=(0.6, 0.25, 0.15)))]
-        layout.anywhere(name, layout.draw(name), pad=0.35)
+    """Tall things in the middle of a room, which hide what is behind them: one, and with this chance a second."""
+    for probability in (1.0, chance):
+        if layout.rng.uniform() < probability:
+            name = ("folding screen", "bookshelf", "wardrobe")[int(layout.rng.choice(3, p=(0.7, 0.2, 0.1)))]
+            layout.anywhere(name, layout.draw(name), pad=0.35)
 
 
 @dataclass(frozen=True)

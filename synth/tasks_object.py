@@ -42,7 +42,8 @@ def ask_box(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) ->
 def ask_visibility(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """D2: is the object gone after the motion, outside the image or hidden?"""
     owns_pixels = np.isfinite(case.after.visible[:, 0])
-    order = list(_clean_before(case))
+    # What is hidden though it is in the image comes first: it is the rarer way to be gone, and the harder to tell.
+    order = sorted(_clean_before(case), key=lambda i: bool(np.isnan(case.after.amodal[i, 0])))
     gone = next((i for i in order if not owns_pixels[i] and _share(case.after, i, 0.0, GONE)), None)
     stays = next((i for i in order if owns_pixels[i] and _share(case.after, i, STILL_THERE, 1.0)), None)
     is_gone, i = balanced(rng, gone, stays, "not both a gone and a remaining object")
