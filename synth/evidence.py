@@ -59,6 +59,7 @@ class RoomEvidence:
         self.item_ids = tuple(item.item_id for item in scene.items)
         self.kinds = tuple(item.kind for item in scene.items)
         self._items: dict[int, tuple[TriangleScene, Tensor]] = {}
+        self._boxes: dict[tuple[float | int, ...], NDArray[np.float64]] = {}
 
     @cached_property
     def primitives(self) -> Primitives:
@@ -80,8 +81,12 @@ class RoomEvidence:
         return self._items[item_idx]
 
     def boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
-        box, valid = amodal_boxes(self._solid, T_world_cam.inverse(), camera, len(self.kinds))
-        return torch.where(valid[:, None], box, torch.nan).numpy()
+        # Tasks ask for the same pose many times: the mirrored motion's, once per rival of each object.
+        key = (*T_world_cam.matrix().ravel().tolist(), *camera.K.ravel().tolist(), camera.width, camera.height)
+        if key not in self._boxes:
+            box, valid = amodal_boxes(self._solid, T_world_cam.inverse(), camera, len(self.kinds))
+            self._boxes[key] = torch.where(valid[:, None], box, torch.nan).numpy()
+        return self._boxes[key]
 
     def partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
         origin = T_world_cam.t
@@ -92,7 +97,7 @@ class RoomEvidence:
             return None
         direction, weight, hit = _silhouette(alone, hull, origin, min(int(_SILHOUETTE_HITS / fill), _MAX_RAYS))
         direction, weight = direction[hit], weight[hit]
-        first = self.caster.cast(origin, direction).prim_idx
+        first = torch.from_numpy(self.caster.cast_np(_rays(origin, direction))[1])
         first_item = torch.where(first >= 0, self.primitives.item_idx[first], -1)
         return partition(T_world_cam.inverse().rotate(direction), weight, first_item, item_idx, camera)
 
@@ -108,7 +113,13 @@ def _hull(parts: Primitives) -> Tensor:
 
 def _silhouette(alone: TriangleScene, hull: Tensor, origin: Tensor, num_rays: int) -> tuple[Tensor, Tensor, Tensor]:
     direction, weight = silhouette_grid(hull, origin, num_rays=num_rays)
-    return direction, weight, alone.cast(origin, direction).prim_idx >= 0
+    return direction, weight, torch.from_numpy(alone.occluded_np(_rays(origin, direction), np.inf))
+
+
+def _rays(origin: Tensor, direction: Tensor) -> NDArray[np.float32]:
+    rays = np.empty((len(direction), 6), np.float32)
+    rays[:, :3], rays[:, 3:] = origin.numpy(), direction.numpy()
+    return rays
 
 
 MIN_BOX_IOU = 0.9

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -160,7 +161,7 @@ class Shader:
 
     def _aim(self, out: _Lit, found: Faces, p_world: list[np.ndarray], rows: slice, width: int) -> np.ndarray:
         """Shadow rays from just above the surface to a point of the lamp, where pixels ask for one."""
-        which = _pattern(rows, width)
+        which = _pattern(rows.stop - rows.start, width)
         ask = np.flatnonzero((which >= 0) & (out.lamp > 0))
         which = which[ask]
         rays = np.empty((len(ask), 6), np.float32)
@@ -174,7 +175,7 @@ class Shader:
 
     def _seen_by_lamp(self, rays: np.ndarray, lit: _Lit, size: tuple[int, int]) -> np.ndarray:
         """Fraction of the lamp that each pixel sees, (h, w)."""
-        asked = _pattern(slice(0, size[0]), size[1]) >= 0
+        asked = _pattern(*size) >= 0
         seen = np.zeros(size, np.uint8)
         seen.ravel()[asked & (lit.lamp > 0)] = ~self.caster.occluded_np(rays, 1.0)
         return _mean_on_face(seen, asked.astype(np.uint8).reshape(size), lit.key.reshape(size))
@@ -205,10 +206,13 @@ def _view_directions(camera: PinholeCamera, T_world_cam: SE3, rows: slice, z_dep
     return [np.multiply(plane, -z_depth, out=plane) for plane in planes]
 
 
-def _pattern(rows: slice, width: int) -> np.ndarray:
-    """Which of the lamp's points each pixel aims at, (P,); -1 for every second pixel, which does not ask."""
-    down, right = np.arange(rows.start, rows.stop) % 4, np.arange(width) % 4
-    return _ORDER[down[:, None], right[None]].ravel()
+@lru_cache(4)
+def _pattern(height: int, width: int) -> np.ndarray:
+    """Which of the lamp's points each pixel aims at, (P,); -1 for every second pixel, which does not ask.
+
+    It starts on a row that is a multiple of 4.
+    """
+    return np.tile(_ORDER, (-(-height // 4), -(-width // 4)))[:height, :width].ravel()
 
 
 def _lamp_points(light: Light) -> np.ndarray:
