@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -19,12 +20,18 @@ def run_jobs(function: Callable[[Job], Result], jobs: Iterable[Job], workers: in
         yield from map(function, todo)
         return
     # Spawned, not forked: threads of torch and Embree do not survive a fork.
-    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"), initializer=one_thread)
+    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"), initializer=_start_worker)
     try:
         for done in as_completed([pool.submit(function, job) for job in todo]):
             yield done.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole group; only the parent answers it, and lets what is being written end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    one_thread()
 
 
 def one_thread() -> None:
