@@ -23,7 +23,7 @@ NUM_CORRUPTIONS = 500
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("data") / "data"
-    generate(out, GenerateConfig(num_scenes=2, seed=5, image_size=(160, 160)))
+    generate(out, GenerateConfig(num_scenes=2, seed=5, image_size=(128, 128)))
     return out
 
 
@@ -196,9 +196,21 @@ def test_a_moved_target_is_found_by_geometry_even_when_fingerprints_are_made_to_
     assert any("amodal_box" in mismatch.field for mismatch in found)
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """Enough for what is wrong with files: pictures, rasters and lines."""
+    out = tmp_path_factory.mktemp("small") / "data"
+    generate(out, GenerateConfig(num_scenes=1, seed=5, image_size=(64, 64), tasks=("A1", "A2", "A3")))
+    return out
+
+
 @pytest.fixture
-def damaged(dataset, tmp_path) -> Path:
-    return Path(shutil.copytree(dataset, tmp_path / "copy"))
+def damaged(small, tmp_path) -> Path:
+    return Path(shutil.copytree(small, tmp_path / "copy"))
+
+
+def test_the_small_dataset_is_right_before_it_is_damaged(small):
+    assert verify(small).mismatches == []
 
 
 def pictures(root: Path) -> list[Path]:
