@@ -13,7 +13,6 @@ import argparse
 import ast
 import contextlib
 import importlib
-import json
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from machine import machine, write_result
 
 ROOT = Path(__file__).resolve().parents[1]
 SWAPS: dict[type, type] = {
@@ -111,9 +111,7 @@ def main() -> None:
         importlib.import_module(library)
     results = {name: survivors(name, options.limit) for name in options.modules}
     if options.write:
-        path = ROOT / "benchmarks" / "results" / "mutants.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(results, indent=2) + "\n")
+        write_result(ROOT / "benchmarks" / "results" / "mutants.json", {"modules": results, "machine": machine()})
 
 
 if __name__ == "__main__":

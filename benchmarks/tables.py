@@ -1,0 +1,159 @@
+"""Write benchmarks/README.md from the committed results, so that no figure in it is typed by hand.
+
+python benchmarks/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Rewrite the page."""
+    (HERE / "README.md").write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    """The whole page as text."""
+    results = {path.stem: json.loads(path.read_bytes()) for path in sorted((HERE / "results").glob("*.json"))}
+    parts = [_LEAD, *(SECTIONS[name](result) for name, result in results.items()), _machines(results)]
+    return "\n".join(parts)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def spread(value: dict[str, float], unit: str = "") -> str:
+    """Median and range."""
+    return f"{value['median']:g}{unit} ({value['min']:g} to {value['max']:g})"
+
+
+def generate(result: dict[str, Any]) -> str:
+    """Section on the speed of generation."""
+    rows, stages = [], []
+    for name in ("pictures", "labels_only"):
+        r = result[name]
+        rows.append(
+            [
+                name.replace("_", " "),
+                spread(r["samples_per_s"]),
+                spread(r["samples_per_s_steady"]),
+                spread(r["transitions_per_s"]),
+                r["samples_per_transition"],
+                r["minutes_for_100k_samples"],
+                f"{r['bytes_per_transition'] / 1e6:.2f} MB",
+            ]
+        )
+        stages.append([name.replace("_", " "), *(r["stage_ms_per_transition"].get(s, "-") for s in STAGES)])
+    peer = result["peer_cast_and_encode"]
+    width, height = result["image_size"]
+    return "\n".join(
+        [
+            f"## Generation, {width}x{height}, {result['workers']} workers, {result['scenes']} rooms a run\n",
+            "From an empty folder to written files, start-up included; `steady` leaves start-up out.\n",
+            table(
+                [
+                    "what",
+                    "samples/s",
+                    "steady",
+                    "transitions/s",
+                    "samples a transition",
+                    "min for 100k",
+                    "disk a transition",
+                ],
+                rows,
+            ),
+            "Where the time goes, ms of one core a transition:\n",
+            table(["what", *STAGES], stages),
+            f"Peer, Open3D's own pinhole rays and OpenCV's PNG of two rasters, no shading, no labels: cast "
+            f"{spread(peer['cast_ms_per_view'])} ms and encode {spread(peer['encode_ms_per_view'])} ms a view.\n",
+            "`python benchmarks/generate.py` writes results/generate.json.\n",
+        ]
+    )
+
+
+STAGES = ("room", "cast", "shade", "encode", "write", "label")
+
+
+def verify(result: dict[str, Any]) -> str:
+    """Section on the speed of verification."""
+    return "\n".join(
+        [
+            "## Verification\n",
+            table(
+                ["labels", "mismatches", "wall s", "s per 1,000", "peer: `generate`'s label stage, core s per 1,000"],
+                [
+                    [
+                        result["labels"],
+                        result["mismatches"],
+                        spread(result["wall_s"]),
+                        spread(result["s_per_1000_labels"]),
+                        result["generate_label_stage_s_per_1000"],
+                    ]
+                ],
+            ),
+            "`python benchmarks/verify.py` writes results/verify.json.\n",
+        ]
+    )
+
+
+def leaks(result: dict[str, Any]) -> str:
+    """Section on what can be answered without looking."""
+    keys = ("questions", "answers", "constant", "text", "text_numbers", "copy_box", "copy_box_mean_iou")
+    rows = [[task, *(found.get(key, "-") for key in keys)] for task, found in result["tasks"].items()]
+    return "\n".join(
+        [
+            f"## What can be answered without looking ({result['questions']} questions)\n",
+            "Accuracy on a scale where chance is 0 and the truth 1 (so 0.1 is 5 points of accuracy above chance for a "
+            "yes-no task). `text_numbers` is free to use the boxes and motions that the prompt states as geometry, "
+            "which is no leak: from them alone a turn's D2 can be computed.\n",
+            table(["task", *keys], rows),
+            "`python benchmarks/leaks.py` writes results/leaks.json.\n",
+        ]
+    )
+
+
+def mutants(result: dict[str, Any]) -> str:
+    """Section on broken signs and comparisons that a test notices."""
+    rows = [
+        [name, found["tried"], found["tried"] - len(found["survivors"]), "; ".join(found["survivors"]) or "-"]
+        for name, found in result["modules"].items()
+    ]
+    return "\n".join(
+        [
+            "## Signs and comparisons, broken one at a time\n",
+            table(["module", "mutants", "noticed by a test", "not noticed"], rows),
+            "`python benchmarks/mutants.py NAMES --write` writes results/mutants.json.\n",
+        ]
+    )
+
+
+SECTIONS = {"generate": generate, "verify": verify, "leaks": leaks, "mutants": mutants}
+
+
+def _machines(results: dict[str, Any]) -> str:
+    rows = []
+    for name, result in results.items():
+        m = result["machine"]
+        packages = ", ".join(f"{package} {number}" for package, number in m["packages"].items())
+        rows.append([name, m["processor"], m["cores"], m["python"], packages, m["commit"]])
+    return "## Machines\n\n" + table(["result", "processor", "cores", "Python", "packages", "commit"], rows)
+
+
+_LEAD = """# Benchmarks
+
+Each row comes from a script beside this page and its committed JSON in `results/`; this page is written by
+`python benchmarks/tables.py`. Times are medians with their range over the repeats; losses are published beside wins.
+"""
+
+if __name__ == "__main__":
+    main()
