@@ -81,6 +81,7 @@ def generate(result: dict[str, Any]) -> str:
     )
 
 
+_RATES = ("what", "samples/s", "steady", "transitions/s", "samples a transition", "min for 100k", "disk a transition")
 STAGES = ("room", "cast", "shade", "encode", "write", "label")
 
 
