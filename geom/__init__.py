@@ -2,6 +2,12 @@
 
 from geom import conventions as conventions
 from geom import so3 as so3
+from geom.actions import Action as Action
+from geom.actions import ActionKind as ActionKind
+from geom.actions import ActionSequence as ActionSequence
+from geom.actions import canonicalise as canonicalise
+from geom.actions import parse_actions as parse_actions
+from geom.actions import same_motion as same_motion
 from geom.bearings import Sighting as Sighting
 from geom.bearings import bearing as bearing
 from geom.bearings import distance as distance
@@ -20,6 +26,8 @@ from geom.boxes import parse_box as parse_box
 from geom.boxes import visible_box as visible_box
 from geom.camera import PinholeCamera as PinholeCamera
 from geom.embree import TriangleScene as TriangleScene
+from geom.inversion import planar_decomposition as planar_decomposition
+from geom.inversion import shortest_sequences as shortest_sequences
 from geom.primitives import Primitives as Primitives
 from geom.raycast import Hit as Hit
 from geom.raycast import cast as cast
@@ -28,3 +36,8 @@ from geom.raycast import unit_coords as unit_coords
 from geom.scale import SCALE_STATUSES as SCALE_STATUSES
 from geom.scale import Scale as Scale
 from geom.se3 import SE3 as SE3
+from geom.visibility import Partition as Partition
+from geom.visibility import partition as partition
+from geom.visibility import silhouette_grid as silhouette_grid
+from geom.warp import Warped as Warped
+from geom.warp import forward_warp as forward_warp
