@@ -65,8 +65,7 @@ class TriangleScene:
             prim_idx: (...) int32; -1 where nothing is met.
         """
         answer = self._scene.cast_rays(self._as_open3d(rays), nthreads=self._nthreads)
-        triangle = np.minimum(answer["primitive_ids"].numpy(), len(self._prim_of_triangle) - 1)
-        return answer["t_hit"].numpy(), self._prim_of_triangle[triangle]
+        return answer["t_hit"].numpy(), self._prim_of_triangle.take(answer["primitive_ids"].numpy(), mode="clip")
 
     def occluded_np(self, rays: np.ndarray, t_max: float) -> np.ndarray:
         """Say which rays, laid out as for `cast_np`, meet anything before t_max; (...) bool, without checks."""

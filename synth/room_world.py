@@ -77,7 +77,7 @@ class RoomWorld:
             self._rays[..., :3] = T_world_cam.t.numpy()
             np.matmul(self._d_cam, T_world_cam.R.mT.float().numpy(), out=self._rays[..., 3:])
             z_depth, prim_idx = self.evidence.caster.cast_np(self._rays)
-            item_idx = self._owner[prim_idx]
+            item_idx = self._owner.take(prim_idx, mode="wrap")
         image = None
         if not self.config.labels_only:
             with self.stages("shade"):

@@ -153,7 +153,7 @@ class Shader:
             gap = np.abs(p_world[k] - np.float32(length / 2))
             gap -= np.float32(length / 2)
             gap *= np.float32(5)
-            shut = np.exp(np.minimum(gap, 0, out=gap), out=gap)
+            shut = cv2.exp(np.minimum(gap, 0, out=gap), gap).ravel()
             shut *= 1 - np.abs(found.normal[k])
             out *= 1 - np.float32(0.45) * shut
         out *= np.float32(self.scene.light.ambient)

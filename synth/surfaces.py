@@ -115,7 +115,7 @@ class Faces(NamedTuple):
 
 def take(table: np.ndarray, index: np.ndarray) -> np.ndarray:
     """table[index]; indices are known to be in range, which makes it twice as fast."""
-    return np.take(table, index, mode="clip")
+    return table.take(index, mode="clip")
 
 
 def faces(table: SurfaceTable, prim: np.ndarray, p_world: list[np.ndarray], eye: np.ndarray) -> Faces:
@@ -136,7 +136,8 @@ def faces(table: SurfaceTable, prim: np.ndarray, p_world: list[np.ndarray], eye:
     found = Faces(prim, axis, unit, normal)
     shape = take(table.shape, prim)
     _bend_normals(table, found, shape)
-    _face_discs(table, found, np.flatnonzero(shape == DISC), [e - p for e, p in zip(eye, p_world, strict=True)])
+    at = np.flatnonzero(shape == DISC)
+    _face_discs(table, found, at, [e - p[at] for e, p in zip(eye, p_world, strict=True)])
     return found
 
 
@@ -166,7 +167,7 @@ def _face_discs(table: SurfaceTable, found: Faces, at: np.ndarray, to_eye: list[
         return
     row = 3 * found.prim[at] + 2
     normal = [take(plane, row) for plane in table.face_normal]
-    side = np.sign(sum(n * d[at] for n, d in zip(normal, to_eye, strict=True)))
+    side = np.sign(sum(n * d for n, d in zip(normal, to_eye, strict=True)))
     found.axis[at] = 2
     for plane, n in zip(found.normal, normal, strict=True):
         plane[at] = n * side
@@ -199,7 +200,8 @@ def albedo(table: SurfaceTable, found: Faces, pixel_m: np.ndarray, width: int, o
     texels = take(table.per_metre, prim)
     texels *= pixel_m
     texels *= SIZE
-    level = np.clip(np.frexp(texels)[1], 0, _LEVELS - 1)
+    # The bits of the exponent that np.frexp returns, in a tenth of its time.
+    level = np.clip((texels.view(np.int32) >> 23) - 126, 0, _LEVELS - 1)
     size = take(_SIZES, level)
     u *= size
     u += take(atlas().left, level)
