@@ -134,7 +134,7 @@ def _box(sight: Sight, i: int) -> tuple[float, float, float, float]:
 
 
 def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    return float(box_iou(torch.tensor(a), torch.tensor(b)))
+    return float(box_iou(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)))
 
 
 def normalise(sight: Sight, box: tuple[float, ...]) -> tuple[int, int, int, int]:
