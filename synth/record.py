@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -50,9 +51,14 @@ def make_record(case: Case, question: Question, about: dict[str, Any]) -> Record
         "margins": question.margins,
         "scale": transition.traj.scale.to_dict(),
         "motion": about["motion"],
-        "versions": {"theodolite": version("theodolite"), "tasks": TASK_VERSION, "prompts": prompts.VERSION},
+        "versions": _versions(),
     }
     return Record(task, proof)
+
+
+@cache
+def _versions() -> dict[str, Any]:
+    return {"theodolite": version("theodolite"), "tasks": TASK_VERSION, "prompts": prompts.VERSION}
 
 
 def messages(task_type: str, variant: str, asked: dict[str, Any], answer: Any) -> list[dict[str, str]]:

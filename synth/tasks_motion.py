@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from geom.actions import ActionSequence, same_motion
@@ -39,6 +41,7 @@ def ask_sequence(case: Case, rng: np.random.Generator, variant: str, nth: int = 
     return Question("A3", variant, {"num_actions": len(case.actions)}, motion_answer(case.actions))
 
 
+@lru_cache(maxsize=256)
 def motion_answer(actions: ActionSequence) -> MotionAnswer:
     """The answer that names these actions, with all others of the same number that end at the same pose.
 
