@@ -81,6 +81,7 @@ class RoomEvidence:
         return self._items[item_idx]
 
     def boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
+        """Boxes in closed form, once for each pose."""
         # Tasks ask for the same pose many times: the mirrored motion's, once per rival of each object.
         key = (*T_world_cam.matrix().ravel().tolist(), *camera.K.ravel().tolist(), camera.width, camera.height)
         if key not in self._boxes:
@@ -89,6 +90,7 @@ class RoomEvidence:
         return self._boxes[key]
 
     def partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
+        """Shares by rays: those that meet the item alone, then what they meet first in the room."""
         origin = T_world_cam.t
         alone, hull = self._alone(item_idx)
         direction, weight, hit = _silhouette(alone, hull, origin, _COARSE_RAYS)

@@ -42,6 +42,7 @@ class PhotoWorld:
         self.evidence = PhotoEvidence(self.photo)
 
     def scene_json(self) -> dict[str, Any]:
+        """Outlines, depth ranges and intrinsics; the depth itself is a raster beside it."""
         return {
             "type": "photo",
             "scene_id": self.scene_id,
@@ -66,6 +67,7 @@ class PhotoWorld:
             return self.evidence.view(T_world_cam, self.camera)
 
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
+        """Draw small motions, and keep those whose view is mostly known."""
         rng = np.random.default_rng(self._seed)
         singles = [PHOTO_PRESET.single[i % len(PHOTO_PRESET.single)] for i in range(_SINGLES)]
         multis = [PHOTO_PRESET.multi[i] for i in rng.permutation(len(PHOTO_PRESET.multi))[:_MULTIS]]
@@ -82,6 +84,8 @@ class PhotoWorld:
         return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, self.photo.scale)
 
     def claims(self, traj: Trajectory) -> Claims:
+        """Claims whose view would be mostly known too."""
+
         def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
             claim = PHOTO_PRESET.propose(traj.commanded, rng)
             return claim if claim and hole_share(self.view(claim[1].pose())) <= MAX_HOLES else None

@@ -73,6 +73,7 @@ class RoomWorld:
         return {"type": "room", **self.scene.to_dict()}
 
     def view(self, T_world_cam: SE3) -> View:
+        """Cast one ray through each pixel centre, and shade what it meets."""
         with self.stages("cast"):
             self._rays[..., :3] = T_world_cam.t.numpy()
             np.matmul(self._d_cam, T_world_cam.R.mT.float().numpy(), out=self._rays[..., 3:])
@@ -86,6 +87,7 @@ class RoomWorld:
         return View(z_depth, item_idx, image)
 
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
+        """Draw motions that the room has space for."""
         rng = np.random.default_rng(self._motion_seed)
         done: set[ActionSequence] = set()
         for number, (kind, draw) in enumerate(self._draws(rng)):
@@ -122,6 +124,8 @@ class RoomWorld:
         return {"teacher": self.teacher, "kind": kind, "preset": self.preset.name, "motion": MOTION}
 
     def claims(self, traj: Trajectory) -> Claims:
+        """Claims that the room has space for too."""
+
         def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
             claim = self.preset.propose(traj.commanded, rng)
             return claim if claim and self._is_free(claim[1]) else None

@@ -93,13 +93,14 @@ class Patch:
 
     @staticmethod
     def around(offset: Array) -> Patch:
+        """The patch that holds all directions of some offsets from the camera centre."""
         unit = offset / np.linalg.norm(offset, axis=1, keepdims=True)
         axis = (unit.min(0) + unit.max(0)) / 2
         axis = axis / max(np.linalg.norm(axis), 1e-12)
         helper = np.eye(3)[np.abs(axis).argmin()]
-        side: Array = np.cross(helper, axis)
+        side = np.linalg.cross(helper, axis)
         side /= np.linalg.norm(side)
-        frame = np.array([axis, side, np.cross(axis, side)])
+        frame = np.array([axis, side, np.linalg.cross(axis, side)])
         x, y, z = (unit @ frame.T).T
         if x.min() < 0.2:  # it surrounds the camera widely: take the whole sphere
             return Patch(frame, np.array([-np.pi, -np.pi / 2]), np.array([np.pi, np.pi / 2]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synth.files import UNKNOWN_PIXEL, read_raster, sha256
 from synth.twin import Array, TwinCamera, TwinRoom, motion_matrix
@@ -59,6 +60,7 @@ class SceneFiles:
 
     @staticmethod
     def read(folder: Path) -> SceneFiles:
+        """Read a scene's folder; damaged files raise what reading them raises."""
         payload = (folder / "scene.json").read_bytes()
         trajectories = {
             path.parent.name.removeprefix("traj_"): json.loads(path.read_bytes())
