@@ -189,6 +189,8 @@ class TwinRoom:
 
     def visible_box(self, item: int, cam: TwinCamera, amodal: Array) -> Array:
         """Box around the pixels where the item is the first thing met, searched inwards from its amodal box."""
+        if np.isnan(amodal).any():
+            return np.full(4, np.nan)
         (u1, v1), (u2, v2) = np.floor(amodal[:2]).astype(int).tolist(), np.ceil(amodal[2:]).astype(int).tolist()
         owns = self._ownership(item, cam)
         top = _first_owned(owns, range(v1, v2), (u1, u2), rows=True)

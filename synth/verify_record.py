@@ -111,7 +111,7 @@ def twin_sight(files: SceneFiles, traj_id: str, frame: int, item: int) -> dict[s
     key = (item, cam.T_world_cam.tobytes(), cam.K.tobytes())
     if key not in files.cache:
         amodal = files.twin.amodal_box(item, cam)
-        visible = np.full(4, np.nan) if np.isnan(amodal).any() else files.twin.visible_box(item, cam, amodal)
+        visible = files.twin.visible_box(item, cam, amodal)
         shares = files.twin.partition(item, cam)
         if shares:
             ids = [*files.twin.item_ids, "room"]  # -1 is the room
