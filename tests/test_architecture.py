@@ -19,7 +19,9 @@ PACKAGES = ("geom", "synth", "models", "theodolite")
 """Each may import itself and what stands before it."""
 
 MAX_BODY, MAX_FILE = 40, 400
-MEDIAN_BODY, P90_BODY, MEDIAN_FILE = 6, 20, 150
+MEDIAN_BODY, P90_BODY = 6, 20
+"""No median is asked of files: what one of them holds is one subject, and cutting subjects in two, or adding small
+files, would bring it down without making anything easier to read. Short functions and MAX_FILE do that."""
 
 NO_PURE_MODULES = [
     "csv",
@@ -266,12 +268,11 @@ def test_no_file_is_too_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_FILE
 
 
-def test_functions_and_files_are_short_on_the_whole() -> None:
+def test_functions_are_short_on_the_whole() -> None:
     texts = [path.read_text() for path in sources(*PACKAGES)]
     bodies = sorted(body_lines(f) for text in texts for f in functions(text))
     assert statistics.median(bodies) <= MEDIAN_BODY
     assert bodies[int(0.9 * len(bodies))] <= P90_BODY
-    assert statistics.median(len(text.splitlines()) for text in texts) <= MEDIAN_FILE
 
 
 @pytest.mark.parametrize("path", named(sources("tests")))
