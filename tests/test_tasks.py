@@ -193,6 +193,7 @@ def test_a_motion_that_too_many_sequences_make_is_left_out(monkeypatch: pytest.M
     few = parse_actions("move forward 0.1 meters; move left 0.1 meters; turn left 90 degrees")
     for most, is_asked in ((6, True), (5, False)):
         monkeypatch.setattr(tasks_motion, "MAX_EQUIVALENTS", most)
+        motion_answer.cache_clear()
         if is_asked:
             assert len(motion_answer(few).equivalents) == 6
         else:

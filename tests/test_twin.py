@@ -71,14 +71,15 @@ def test_a_motion_ends_where_the_engine_says(text: str) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_rays_meet_what_the_analytic_caster_meets(seed: int) -> None:
     evidence, twin, _ = place(seed)
-    rng = np.random.default_rng(seed)
+    rng, met = np.random.default_rng(seed), set()
     for T_world_cam in poses(seed):
         uv = rng.uniform(0, (CAMERA.width, CAMERA.height), (NUM_RAYS, 2))
         hit = cast(evidence.primitives, T_world_cam.t, T_world_cam.rotate(CAMERA.rays(torch.from_numpy(uv))))
         z, owner = twin.surface(twin_camera(T_world_cam), *uv.T)
         np.testing.assert_allclose(z, hit.t.numpy(), rtol=1e-9)
         assert owner.tolist() == evidence.primitives.item_idx[hit.prim_idx].tolist()
-        assert len(set(owner.tolist())) > 2
+        met |= set(owner.tolist())
+    assert len(met) > 4
 
 
 @pytest.mark.parametrize("seed", SEEDS)
