@@ -22,7 +22,7 @@ demo: $(STAMP)
 	$(BIN)/theodolite demo --out data-demo
 
 test: $(STAMP)
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -n auto --maxprocesses 4 $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
