@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ PROOFS_FILE = "proofs.jsonl"
 
 Row = tuple[dict[str, Any], dict[str, Any]]
 """A question and its proof."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One thing that does not hold: where, which field, what stands there, what it should be."""
+
+    where: str
+    field: str
+    found: Any
+    expected: Any
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.field} is {self.found}, expected {self.expected}"
 
 
 def find_subsets(root: Path) -> list[Path]:

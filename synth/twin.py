@@ -19,7 +19,7 @@ from synth.twin_shapes import OUTLINES, UNIT_HITS, Array, Patch
 
 _SHAPES = ("box", "cylinder", "ellipsoid", "disc")
 _Z_NEAR = 1e-3
-_HITS, _COARSE, _MOST = 2000, 256, 40_000
+_HITS, _COARSE, _MOST, _FINER = 1500, 256, 30_000, 12
 
 
 def motion_matrix(steps: list[tuple[str, float]]) -> Array:
@@ -222,14 +222,17 @@ class TwinRoom:
 
         return owns
 
-    def partition(self, item: int, cam: TwinCamera) -> dict[str, Any] | None:
-        """Shares visible, hidden (by item, -1 the room), outside and behind; None where undefined (inside it)."""
+    def partition(self, item: int, cam: TwinCamera, *, fine: bool = False) -> dict[str, Any] | None:
+        """Shares visible, hidden (by item, -1 the room), outside and behind; None where undefined (inside it).
+
+        `fine` takes many times the rays: for shares that seem to differ from what a proof says.
+        """
         own = self.of_item(item)
         patch = Patch.around(self.hull(item) - cam.center)
         hit_share = np.isfinite(self.first(cam.center, patch.sample(_COARSE)[0], own)[0]).mean()
         if hit_share == 0:
             return None
-        direction, weight = patch.sample(min(int(_HITS / hit_share), _MOST))
+        direction, weight = patch.sample(min(int(_HITS / hit_share), _MOST) * (_FINER if fine else 1))
         hit = np.isfinite(self.first(cam.center, direction, own)[0])
         direction, weight = direction[hit], weight[hit] / weight[hit].sum()
         d_cam = direction @ cam.T_cam_world[:3, :3].T

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter
-from skimage.draw import polygon2mask
 
 from synth.files import read_raster
 from synth.twin import Array, TwinCamera
@@ -38,6 +37,8 @@ class TwinPhoto:
     @cached_property
     def owner(self) -> NDArray[np.int64]:
         """Which item each pixel belongs to: the first whose outline and depth range hold it."""
+        from skimage.draw import polygon2mask
+
         owner = np.where(np.isnan(self.z), _UNKNOWN, _ROOM)
         for i, item in enumerate(self.items):
             inside = polygon2mask(self.z.shape, np.array(item["polygon"])[:, ::-1] - 0.5)
@@ -125,8 +126,11 @@ class TwinPhoto:
             return np.full(4, np.nan)
         return np.array([cols.min(), rows.min(), cols.max() + 1, rows.max() + 1], float)
 
-    def partition(self, item: int, cam: TwinCamera) -> dict[str, Any] | None:
-        """Shares of the side that the photograph shows; None where something unseen might hide too much of it."""
+    def partition(self, item: int, cam: TwinCamera, *, fine: bool = False) -> dict[str, Any] | None:
+        """Shares of the side that the photograph shows; None where something unseen might hide too much of it.
+
+        Every pixel counts already, so `fine` makes no difference.
+        """
         points = self._lifted(item)[0]
         points = points[:: -(-len(points) // _MAX_POINTS)]
         # Steradians of a pixel at z are z^3 / r^3 / f^2; from elsewhere they change with the squared distance.

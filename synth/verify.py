@@ -11,11 +11,13 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from synth.dataset import Row, find_subsets, read_rows
-from synth.verify_record import check_record
-from synth.verify_scene import Mismatch, SceneFiles, check_trajectories
+from synth.dataset import Mismatch, Row, find_subsets, read_rows
 from synth.workers import run_jobs
+
+if TYPE_CHECKING:
+    from synth.verify_scene import SceneFiles
 
 
 @dataclass
@@ -74,6 +76,9 @@ _BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
 def _check_scene(job: tuple[Path, str, list[Row]]) -> list[Mismatch]:
+    # Imported where the work is done: a parent that only hands out jobs starts its workers at once.
+    from synth.verify_scene import SceneFiles
+
     subset, scene_id, rows = job
     folder = subset / "scenes" / scene_id
     try:
@@ -85,6 +90,8 @@ def _check_scene(job: tuple[Path, str, list[Row]]) -> list[Mismatch]:
 
 def check_scene(files: SceneFiles, rows: list[Row]) -> list[Mismatch]:
     """All that does not hold of a scene, its trajectories and the questions asked about them."""
+    from synth.verify_scene import check_trajectories
+
     try:
         found = check_trajectories(files)
     except _BROKEN as error:
@@ -98,6 +105,8 @@ def _unreadable(folder: Path, error: Exception) -> Mismatch:
 
 def check_rows(files: SceneFiles, rows: list[Row]) -> list[Mismatch]:
     """All that does not hold of questions and their proofs, given their scene."""
+    from synth.verify_record import check_record
+
     found = []
     for task, proof in rows:
         try:

@@ -12,12 +12,13 @@ from geom.inversion import shortest_sequences
 from synth import prompts
 from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
 from synth.case import GRID_DEG, GRID_M, LATTICE, MIN_OVERLAP
+from synth.dataset import Mismatch
 from synth.evidence import MIN_BOX_IOU
 from synth.record import image_paths, messages
 from synth.tasks_motion import MIN_DISPLACEMENT
 from synth.tasks_object import GONE, MAX_OTHER_IOU, STILL_THERE
 from synth.twin import Array, TwinCamera, displacement, motion_matrix
-from synth.verify_scene import POSE_TOLERANCE, Mismatch, SceneFiles, actions_of, read_steps
+from synth.verify_scene import POSE_TOLERANCE, SceneFiles, actions_of, read_steps
 
 SHARE_TOLERANCE = 0.01
 BOX_TOLERANCE = 1e-3
@@ -100,8 +101,7 @@ def _item_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterato
         if item["kind"] != files.twin.kinds[index]:
             yield f"items[{n}].kind", item["kind"], files.twin.kinds[index]
         for frame, when in enumerate(("before", "after")):
-            expected = twin_sight(files, traj["traj_id"], frame, index)
-            for key, said, value in _sight_faults(item[when], expected, files.camera(traj["traj_id"], frame)):
+            for key, said, value in _sight_faults(files, traj["traj_id"], frame, index, item[when]):
                 yield f"items[{n}].{when}.{key}", said, value
 
 
@@ -112,20 +112,33 @@ def twin_sight(files: SceneFiles, traj_id: str, frame: int, item: int) -> dict[s
     if key not in files.cache:
         amodal = files.twin.amodal_box(item, cam)
         visible = files.twin.visible_box(item, cam, amodal)
-        shares = files.twin.partition(item, cam)
-        if shares:
-            ids = [*files.twin.item_ids, "room"]  # -1 is the room
-            shares["hidden_by"] = {ids[i]: share for i, share in shares["hidden_by"].items()}
+        shares = _twin_shares(files, item, cam, fine=False)
         files.cache[key] = {"amodal_box": amodal, "visible_box": visible, "shares": shares}
     return files.cache[key]
 
 
-def _sight_faults(said: Any, expected: Any, cam: TwinCamera) -> Iterator[Fault]:
+def _twin_shares(files: SceneFiles, item: int, cam: TwinCamera, *, fine: bool) -> dict[str, Any] | None:
+    shares = files.twin.partition(item, cam, fine=fine)
+    if shares:
+        ids = [*files.twin.item_ids, "room"]  # -1 is the room
+        shares["hidden_by"] = {ids[i]: share for i, share in shares["hidden_by"].items()}
+    return shares
+
+
+def _sight_faults(files: SceneFiles, traj_id: str, frame: int, item: int, said: Any) -> Iterator[Fault]:
+    expected, cam = twin_sight(files, traj_id, frame, item), files.camera(traj_id, frame)
     size = np.array([cam.width, cam.height] * 2)
     for key, tolerance in (("amodal_box", BOX_TOLERANCE * size), ("visible_box", np.full(4, VISIBLE_BOX_PX))):
         if not _same_box(said[key], expected[key], tolerance):
             yield key, said[key], expected[key].tolist()
-    shares = expected["shares"]
+    faults = list(_share_faults(said, expected["shares"]))
+    if faults:
+        # Too few rays, or a real difference: look again with many more.
+        faults = list(_share_faults(said, _twin_shares(files, item, cam, fine=True)))
+    yield from faults
+
+
+def _share_faults(said: Any, shares: dict[str, Any] | None) -> Iterator[Fault]:
     if shares is None or said["visible"] is None:
         if shares is not None or said["visible"] is not None:
             yield "visible", said["visible"], shares and shares["visible"]

@@ -12,27 +12,15 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from synth.dataset import Mismatch
 from synth.files import UNKNOWN_PIXEL, read_raster, sha256
 from synth.twin import Array, TwinCamera, TwinRoom, motion_matrix
 from synth.twin_photo import TwinPhoto
 
 POSE_TOLERANCE = 1e-6
-_LATTICE = 12
+_LATTICE = 8
 _CURVED_M = 0.003
 """Triangles stand in for curved surfaces when views are rendered; their sagitta stays below this."""
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """One thing that does not hold: where, which field, what stands there, what it should be."""
-
-    where: str
-    field: str
-    found: Any
-    expected: Any
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.field} is {self.found}, expected {self.expected}"
 
 
 @runtime_checkable
@@ -44,7 +32,7 @@ class Twin(Protocol):
 
     def amodal_box(self, item: int, cam: TwinCamera) -> Array: ...
     def visible_box(self, item: int, cam: TwinCamera, amodal: Array) -> Array: ...
-    def partition(self, item: int, cam: TwinCamera) -> dict[str, Any] | None: ...
+    def partition(self, item: int, cam: TwinCamera, *, fine: bool = False) -> dict[str, Any] | None: ...
     def surface(self, cam: TwinCamera, u: Array, v: Array) -> tuple[Array, Any]: ...
     def sees(self, p_world: Array, center: Array) -> Any: ...
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
+
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -19,6 +23,11 @@ def run_jobs(function: Callable[[Job], Result], jobs: Iterable[Job], workers: in
         one_thread()
         yield from map(function, todo)
         return
+    with _one_thread_each():
+        yield from _run_in_pool(function, todo, workers)
+
+
+def _run_in_pool(function: Callable[[Job], Result], todo: list[Job], workers: int) -> Iterator[Result]:
     # Spawned, not forked: threads of torch and Embree do not survive a fork.
     pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"), initializer=_start_worker)
     try:
@@ -26,6 +35,21 @@ def run_jobs(function: Callable[[Job], Result], jobs: Iterable[Job], workers: in
             yield done.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that start meanwhile give BLAS and OpenMP one thread: they read this when they are loaded."""
+    kept = {name: os.environ.get(name) for name in _THREAD_COUNTS}
+    os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _start_worker() -> None:
