@@ -19,7 +19,7 @@ from synth.twin_shapes import OUTLINES, UNIT_HITS, Array, Patch
 
 _SHAPES = ("box", "cylinder", "ellipsoid", "disc")
 _Z_NEAR = 1e-3
-_HITS, _COARSE, _MOST, _FINER = 1500, 256, 30_000, 12
+_HITS, _COARSE, _MOST, _FINER = 1000, 256, 20_000, 16
 
 
 def motion_matrix(steps: list[tuple[str, float]]) -> Array:
@@ -289,12 +289,14 @@ def _dual_quadric_bounds(P: Array) -> tuple[Array, Array]:
     return middle - spread, middle + spread
 
 
-def _first_owned(owns, lines: range, across: tuple[int, int], *, rows: bool, chunk: int = 8) -> Any:
+def _first_owned(owns, lines: range, across: tuple[int, int], *, rows: bool) -> Any:
     """First line (row or column), in the order given, that holds a pixel of the item; None if there is none."""
-    for start in range(0, len(lines), chunk):
-        some = np.array(lines[start : start + chunk])
+    start, count = 0, 2  # the first lines mostly hold it already
+    while start < len(lines):
+        some = np.array(lines[start : start + count])
         grid = np.meshgrid(np.arange(*across), some)
         found = owns(grid[0], grid[1]) if rows else owns(grid[1], grid[0])
         if found.any():
             return int(some[found.any(1).argmax()])
+        start, count = start + count, 2 * count
     return None

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from geom.actions import parse_actions
-from geom.inversion import shortest_sequences
 from synth import prompts
 from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
-from synth.case import GRID_DEG, GRID_M, LATTICE, MIN_OVERLAP
+from synth.case import LATTICE, MIN_OVERLAP, LeftOut
 from synth.dataset import Mismatch
 from synth.evidence import MIN_BOX_IOU
 from synth.record import image_paths, messages
-from synth.tasks_motion import MIN_DISPLACEMENT
+from synth.tasks_motion import MIN_DISPLACEMENT, motion_answer
 from synth.tasks_object import GONE, MAX_OTHER_IOU, STILL_THERE
 from synth.twin import Array, TwinCamera, displacement, motion_matrix
 from synth.verify_scene import POSE_TOLERANCE, SceneFiles, actions_of, read_steps
@@ -211,8 +210,11 @@ def _motion_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
         if not np.abs(motion_matrix(read_steps(text)) - motion_matrix(read_steps(done))).max() <= POSE_TOLERANCE:
             yield "answer.equivalents", text, f"a sequence that ends where {done!r} ends"
     sequence = parse_actions(done)
-    found = shortest_sequences(sequence.pose(), grid_m=GRID_M, grid_deg=GRID_DEG, num_actions=len(sequence))
-    if sorted(answer["equivalents"]) != (texts := sorted(s.text() for s in found)):
+    try:
+        texts = sorted(motion_answer(sequence).equivalents)
+    except LeftOut as cause:
+        texts = [f"no answer: {cause}"]
+    if sorted(answer["equivalents"]) != texts:
         yield "answer.equivalents", answer["equivalents"], texts
     if (steps := len(sequence)) != proof["asked"]["num_actions"]:
         yield "asked.num_actions", proof["asked"]["num_actions"], steps
