@@ -22,22 +22,6 @@ _Z_NEAR = 1e-3
 _HITS, _COARSE, _MOST, _FINER = 1000, 256, 20_000, 16
 
 
-def motion_matrix(steps: list[tuple[str, float]]) -> Array:
-    """Pose after (word, amount) steps, in the first camera's frame; words are forward, left, turn_left and so on."""
-    moves = {"forward": (0, 0, 1), "backward": (0, 0, -1), "left": (-1, 0, 0), "right": (1, 0, 0)}
-    T = np.eye(4)
-    for word, amount in steps:
-        step = np.eye(4)
-        if word in moves:
-            step[:3, 3] = np.array(moves[word]) * amount
-        else:
-            # To the right is the positive sense about y, which points down.
-            angle = np.deg2rad(amount) * (1 if word == "turn_right" else -1)
-            step[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
-        T = T @ step
-    return T
-
-
 @dataclass(frozen=True)
 class TwinCamera:
     """Intrinsics and pose; `T_cam_world` is kept because everything here looks from the camera."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from synth.dataset import Mismatch
 from synth.files import UNKNOWN_PIXEL, read_raster, sha256
-from synth.twin import Array, TwinCamera, TwinRoom, motion_matrix
+from synth.twin import Array, TwinCamera, TwinRoom
+from synth.twin_motion import motion_matrix, read_steps
 from synth.twin_photo import TwinPhoto
 
 POSE_TOLERANCE = 1e-6
@@ -74,24 +74,6 @@ class SceneFiles:
 def actions_of(traj: dict[str, Any]) -> str:
     """The actions that count: what was executed, else what was commanded."""
     return traj["actions"]["executed"] or traj["actions"]["commanded"]
-
-
-_STEP = re.compile(r"(move|turn) (forward|backward|left|right) (\d+(?:\.\d+)?) (meters|degrees)")
-
-
-def read_steps(text: str) -> list[tuple[str, float]]:
-    """Steps of a canonical action text, for `motion_matrix`.
-
-    Raises:
-        ValueError: if a step is not in the canonical words.
-    """
-    steps = []
-    for part in text.split("; "):
-        match = _STEP.fullmatch(part)
-        if match is None or (match[1] == "move") != (match[4] == "meters"):
-            raise ValueError(f"an action must read `move|turn <direction> <number> meters|degrees`, got {part!r}")
-        steps.append((match[2] if match[1] == "move" else f"turn_{match[2]}", float(match[3])))
-    return steps
 
 
 def check_trajectories(files: SceneFiles) -> list[Mismatch]:

@@ -10,10 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from geom.actions import ActionSequence, parse_actions
+from geom.actions import Action, ActionKind, ActionSequence, parse_actions
 from geom.boxes import amodal_boxes
 from geom.camera import PinholeCamera
+from geom.inversion import shortest_sequences
 from geom.raycast import cast
 from geom.scale import Scale
 from geom.se3 import SE3
@@ -23,8 +26,8 @@ from synth.free_space import sample_anchor
 from synth.rooms import make_room
 from synth.scene import Light, ObjectInstance, Part, Scene
 from synth.transition import ROOM, Trajectory, Transition, View
-from synth.twin import TwinCamera, TwinRoom, displacement, motion_matrix
-from synth.verify_scene import read_steps
+from synth.twin import TwinCamera, TwinRoom, displacement
+from synth.twin_motion import equal_motions, motion_matrix, read_steps
 
 SEEDS = range(3)
 NUM_RAYS = 400
@@ -66,6 +69,39 @@ def rendered(evidence: RoomEvidence, T_world_cam: SE3) -> View:
 def test_a_motion_ends_where_the_engine_says(text: str) -> None:
     expected = parse_actions(text).pose().matrix().numpy()
     np.testing.assert_allclose(motion_matrix(read_steps(text)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "move forward 0.5 meters",
+        "turn left 180 degrees",
+        "move left 0.3 meters; move forward 0.5 meters",
+        "turn right 60 degrees; move forward 1 meters",
+        "move forward 6.4 meters; turn right 180 degrees",
+        "move left 0.3 meters; move forward 0.5 meters; turn right 20 degrees",
+        "turn left 90 degrees; move forward 0.4 meters; turn left 90 degrees",
+        "move forward 0.4 meters; turn right 45 degrees; move left 0.4 meters",
+        "move forward 0.2 meters; move left 0.1 meters; move backward 0.1 meters",
+    ],
+)
+def test_every_spelling_of_a_motion_is_found_by_solving_and_by_walking_through_all(text: str) -> None:
+    solved = shortest_sequences(parse_actions(text).pose(), num_actions=len(parse_actions(text)))
+    walked = equal_motions(read_steps(text), 0.1, 5.0)
+    assert text in walked
+    assert list(walked) == sorted(sequence.text() for sequence in solved)
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_spellings_agree_on_motions_drawn_at_random(data: st.DataObject) -> None:
+    kinds = data.draw(st.lists(st.sampled_from(list(ActionKind)), min_size=1, max_size=3))
+    sizes = [data.draw(st.integers(1, 36 if kind.is_turn else 30)) for kind in kinds]
+    actions = ActionSequence(
+        tuple(Action(k, n * 5 if k.is_turn else round(n * 0.1, 9)) for k, n in zip(kinds, sizes, strict=True))
+    )
+    solved = shortest_sequences(actions.pose(), num_actions=len(actions))
+    assert list(equal_motions(read_steps(actions.text()), 0.1, 5.0)) == sorted(s.text() for s in solved)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -195,7 +231,7 @@ def test_what_is_behind_the_camera_is_neither_hidden_nor_outside() -> None:
 
 def test_two_views_with_nothing_in_common_are_displaced_by_the_whole_width() -> None:
     wall = twin_of(Part("box", (0, 3, 0), (3, 0.1, 3)))
-    behind = TwinCamera(BY_HAND.K, 200, 100, AHEAD @ motion_matrix([("turn_right", 180.0)]))
+    behind = TwinCamera(BY_HAND.K, 200, 100, AHEAD @ motion_matrix((("turn_right", 180.0),)))
     assert displacement(wall, BY_HAND, behind, lattice=LATTICE, min_overlap=MIN_OVERLAP) == 1.0
 
 
