@@ -81,7 +81,6 @@ def generate(result: dict[str, Any]) -> str:
     )
 
 
-_RATES = ("what", "samples/s", "steady", "transitions/s", "samples a transition", "min for 100k", "disk a transition")
 STAGES = ("room", "cast", "shade", "encode", "write", "label")
 
 
@@ -116,7 +115,8 @@ def leaks(result: dict[str, Any]) -> str:
             f"## What can be answered without looking ({result['questions']} questions)\n",
             "Accuracy on a scale where chance is 0 and the truth 1 (so 0.1 is 5 points of accuracy above chance for a "
             "yes-no task). `text_numbers` is free to use the boxes and motions that the prompt states as geometry, "
-            "which is no leak: from them alone a turn's D2 can be computed.\n",
+            "which is no leak: from them alone a turn's D2 can be computed, and often that D4's second box went the "
+            "wrong way. It shows how much of a task can be reasoned out without the picture.\n",
             table(["task", *keys], rows),
             "`python benchmarks/leaks.py` writes results/leaks.json.\n",
         ]
