@@ -54,6 +54,26 @@ def test_rays_around_a_hull_that_surrounds_the_camera_cover_the_sphere():
     assert float(weight.sum()) == pytest.approx(4 * math.pi)
 
 
+def test_rays_reach_into_every_corner_of_a_lopsided_hull():
+    # Three points of a hull that is no mirror image of itself: rays in its bounds, and near each of its extremes.
+    hull = torch.tensor([[1.0, 0.0, 4.0], [3.0, 0.5, 4.0], [1.2, 2.5, 4.0], [1.0, 0.0, 5.0]]).double()
+    direction, _ = silhouette_grid(hull, torch.zeros(3).double(), num_rays=4000)
+    unit, corners = (d / d.norm(dim=-1, keepdim=True) for d in (direction, hull))
+    nearest = (unit @ corners.T).amax(0).clamp(max=1).arccos()
+    assert float(nearest.max()) < math.radians(2)
+    middle = corners.mean(0) / corners.mean(0).norm()
+    assert float((unit @ middle).min()) > math.cos(2 * float((corners @ middle).min().arccos()))
+
+
+def test_rays_over_the_sphere_go_all_ways_alike():
+    room = place([BOX], [[0, 0, 0]], [[2, 2, 2]], [0])
+    direction, _ = silhouette_grid(hull_of(room), torch.zeros(3).double(), num_rays=2000)
+    torch.testing.assert_close(direction.norm(dim=-1), torch.ones(2000).double())
+    assert float(direction.mean(0).norm()) < 2e-3
+    # Uniform over the sphere: the mean of d d' is a third of the identity.
+    torch.testing.assert_close(direction.T @ direction / 2000, torch.eye(3).double() / 3, atol=2e-3, rtol=0)
+
+
 def test_an_object_half_behind_another_is_half_hidden():
     # A wall at z = 2 covers x > 0; behind it a ball on the axis shows its left half.
     scene = place([ELLIPSOID, BOX], [[0, 0, 4.0], [2, 0, 2]], [[0.5, 0.5, 0.5], [2, 2, 0.01]], [0, 1])
