@@ -17,7 +17,7 @@ VERSION = 1
 
 _TWO = "<image>\n<image>\n"
 _ONE = "<image>\n"
-_BOXES = "Boxes are [x1, y1, x2, y2] in thousandths of the image width and height. "
+_BOXES = "{boxes_are} "
 _WORDS = (
     "`move forward|backward|left|right <number> meters` or `turn left|right <number> degrees`; "
     "each action is carried out in the camera's axes at that moment"
@@ -36,11 +36,21 @@ class Phrasing:
     """Whether the published reward can score the answer."""
 
 
+@dataclass(frozen=True)
+class BoxWords:
+    """How a question speaks of boxes: thousandths in a dataset, other units for those who train on other units."""
+
+    are: str = "Boxes are [x1, y1, x2, y2] in thousandths of the image width and height."
+    form: str = "[x1, y1, x2, y2]"
+    mark: str = ""
+    """Stands for every box where the trainer fills them in; empty where boxes are written out."""
+
+
 def _phrasing(task_type: str, variant: str, question: str, *, is_open: bool = True) -> Phrasing:
     return Phrasing(task_type, variant, question.count("<image>"), question, is_open)
 
 
-_D1_ASK = "Give the box of the whole object in {where}, cut off at the image border, as [x1, y1, x2, y2] only."
+_D1_ASK = "Give the box of the whole object in {where}, cut off at the image border, as {box_form} only."
 _D2_LEAD = (
     _ONE + _BOXES + "The image shows {a_label} at {box}. The camera then does this: {actions}. "
 )  # one image: the answer is imagined
@@ -166,14 +176,15 @@ def variants(task_type: str, *, only_open: bool) -> tuple[str, ...]:
     return tuple(v for (t, v), p in PHRASINGS.items() if t == task_type and (p.is_open or not only_open))
 
 
-def question_text(task_type: str, variant: str, asked: dict[str, Any]) -> str:
-    """The user's message. `asked` holds what the phrasing names: label, boxes (0..1000), actions or claim."""
-    words = dict(asked)
+def question_text(task_type: str, variant: str, asked: dict[str, Any], boxes: BoxWords | None = None) -> str:
+    """The user's message. `asked` holds what the phrasing names: label, boxes (0..1000, or text), actions or claim."""
+    boxes = boxes or BoxWords()
+    words: dict[str, Any] = asked | {"boxes_are": boxes.are, "box_form": boxes.form}
     if "label" in words:
         words["a_label"] = f"{'an' if words['label'][0] in 'aeiou' else 'a'} {words['label']}"
     for key in ("box", "box_after"):
-        if key in words:
-            words[key] = format_box(words[key])
+        if key in asked and not isinstance(asked[key], str):
+            words[key] = format_box(asked[key])
     if "num_actions" in words:
         n = words["num_actions"]
         words["num_actions_word"] = "1 action" if n == 1 else f"{n} actions"

@@ -62,10 +62,10 @@ def _boxed(text: str) -> str | None:
     start = text.rfind("\\boxed{")
     if start < 0:
         return None
-    depth = 0
+    nesting = 0
     for i in range(start + 6, len(text)):
-        depth += (text[i] == "{") - (text[i] == "}")
-        if depth == 0:
+        nesting += (text[i] == "{") - (text[i] == "}")
+        if nesting == 0:
             inner = text[start + 7 : i]
             return inner[6:].removesuffix("}") if inner.startswith("\\text{") else inner
     return text[start + 7 :]

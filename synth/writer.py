@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synth.files import depth_png, image_png, items_png, json_bytes, sha256, write_whole
+from synth.files import depth_png, image_png, items_png, json_bytes, link_or_copy, sha256, write_whole
 from synth.record import Record
 from synth.stages import Stages
 from synth.transition import Trajectory, View
@@ -61,7 +61,7 @@ class SceneWriter:
             with self.stages("write"):
                 for (name, data), (source, digest) in zip(encoded, self._anchor, strict=True):
                     (folder / name).mkdir(parents=True)
-                    _link(source, folder / name / "000.png")
+                    link_or_copy(source, folder / name / "000.png")
                     write_whole(folder / name / "001.png", data)
                     for i, file_digest in enumerate((digest, sha256(data))):
                         frames[i][name] = {"file": f"{name}/{i:03d}.png", "sha256": file_digest}
@@ -114,11 +114,3 @@ class SceneWriter:
 
 
 _FILES = {"samples-rgb": "000.png", "depth": "000_depth.png", "instances": "000_instances.png"}
-
-
-def _link(source: Path, target: Path) -> None:
-    """Repeat a file without repeating its bytes where the file system can."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

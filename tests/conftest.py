@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import settings
@@ -31,3 +33,13 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device on this machine")
     return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four rooms with small pictures, for tests of what is done with a dataset; nobody writes into it."""
+    from synth.pipeline import GenerateConfig, generate
+
+    out = tmp_path_factory.mktemp("dataset") / "data"
+    generate(out, GenerateConfig(num_scenes=4, seed=2, image_size=(96, 80)))
+    return out

@@ -1,0 +1,183 @@
+"""A file of anybody's answers against the truth: read, joined with a dataset, scored by one of two metrics."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synth import exact, reward_world2vlm
+from synth.box_units import THOUSANDTHS, BoxUnit
+from synth.dataset import find_subsets, read_lines, read_rows, tasks_file
+from synth.scoring import Graded, count_reasons, difficulty, summarise
+
+METRICS = ("exact", "world2vlm")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a prediction answers: its ground truth, the scene it depends on, and how hard it is."""
+
+    ground_truth: Any
+    task_type: str
+    group: str
+    difficulty: dict[str, str]
+
+
+def score_file(
+    path: Path,
+    data: Path | None,
+    metric: str,
+    *,
+    unit: BoxUnit = THOUSANDTHS,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Score a file of predictions.
+
+    Args:
+        path: JSON lines, each with `response` and either `id` (of a question in `data`) or `ground_truth` (JSON text
+            of task_type and answer, or the answer alone beside `task_type`).
+        data: folder of the dataset that the ids are from; None where every line carries its ground truth.
+        metric: `exact` or `world2vlm`.
+        unit: of the boxes in the responses to a dataset's questions.
+        progress: called with (answers scored, answers in all).
+
+    Returns:
+        `scores` in the order of the lines, the summary of `synth.scoring.summarise`, `unread` by reason, `shortened`
+        (answers longer than what is read), and with `data` for each task how many questions have no answer.
+
+    Raises:
+        ValueError: if a line is no prediction, an id is unknown or occurs twice, or a ground truth cannot be read.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+    if metric == "world2vlm" and unit.resize is not None:
+        raise ValueError("the published reward reads boxes in thousandths alone; score pixel boxes by --metric exact")
+    if data is None and unit.resize is not None:
+        raise ValueError("boxes in pixels of the resized picture need --data, which knows the pictures' sizes")
+    predictions = _read_predictions(path, data)
+    asked, unanswered = _questions(path, predictions, data, metric, unit)
+    scores, graded = [], []
+    for number, (row, what) in enumerate(zip(predictions, asked, strict=True), start=1):
+        try:
+            truth, found = _score(what, row.get("response"), metric)
+        except ValueError as error:
+            raise ValueError(f"{path} line {number}: {error}") from None
+        scores.append(found)
+        graded.append(Graded(what.task_type, found["overall"], what.group, truth, what.difficulty))
+        if progress and number % 5000 == 0:
+            progress(number, len(predictions))
+    return {
+        "metric": metric,
+        "metric_version": exact.VERSION if metric == "exact" else "World2VLM 64febe1",
+        "n": len(scores),
+        "scores": scores,
+        **summarise(graded, seed),
+        "unread": count_reasons(scores),
+        "shortened": sum("note" in row for row in scores),
+        "unanswered": dict(unanswered),
+    }
+
+
+def _score(asked: Asked, response: Any, metric: str) -> tuple[exact.Truth | None, dict[str, Any]]:
+    if metric == "world2vlm":
+        return None, reward_world2vlm.score(response, asked.ground_truth)
+    truth = exact.read_truth(asked.ground_truth)
+    return truth, exact.score(truth, response)
+
+
+def _read_predictions(path: Path, data: Path | None) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise ValueError(f"no predictions at {path}: it is {'a folder' if path.is_dir() else 'not there'}")
+    rows = []
+    for number, row in read_lines(path):
+        if data is None and "ground_truth" not in row:
+            hint = "it has an id: name the dataset with --data" if "id" in row else "it has no id either"
+            raise ValueError(f"{path} line {number} must have a ground_truth where no dataset is named; {hint}")
+        if data is not None and "id" not in row:
+            raise ValueError(f"{path} line {number} must have the id of a question of {data}")
+        if "response" not in row and not {"answer", "prediction", "output"}.isdisjoint(row):
+            raise ValueError(f"{path} line {number} must have its answer under 'response', got {sorted(row)}")
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"{path} is empty: there is nothing to score")
+    return rows
+
+
+def _questions(
+    path: Path, rows: list[dict[str, Any]], data: Path | None, metric: str, unit: BoxUnit
+) -> tuple[list[Asked], Counter[str]]:
+    if data is None:
+        return [_asked_in_line(number, row, metric) for number, row in enumerate(rows, start=1)], Counter()
+    lines: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1):
+        if lines.setdefault(str(row["id"]), number) != number:
+            first = lines[str(row["id"])]
+            raise ValueError(f"{path} answers {row['id']} twice, in lines {first} and {number}; only one answer counts")
+    found, unanswered = _from_data(data, lines, metric, unit)
+    if unknown := [name for name in lines if name not in found]:
+        raise ValueError(
+            f"{len(unknown)} of {len(lines)} ids of {path} are in no question of {data}, the first {unknown[0]!r}"
+            f" in line {lines[unknown[0]]}; is it another dataset?"
+        )
+    return [found[name] for name in lines], unanswered
+
+
+def _asked_in_line(number: int, row: dict[str, Any], metric: str) -> Asked:
+    ground_truth = _packed(row)
+    if metric == "exact" and not isinstance(ground_truth, str):
+        ground_truth = json.dumps(ground_truth)
+    return Asked(ground_truth, _task_type(row, ground_truth), str(row.get("id", number)), {})
+
+
+def _packed(row: dict[str, Any]) -> Any:
+    """The ground truth as the reward reads it: as it stands if it is JSON, else the bare answer with its task."""
+    task_type, answer = row.get("task_type"), row["ground_truth"]
+    if not (isinstance(task_type, str) and task_type in exact.TASK_TYPES and isinstance(answer, str)):
+        return answer
+    if answer.lstrip().startswith("{"):
+        return answer
+    packed = reward_world2vlm.pack(task_type, answer)
+    try:
+        exact.read_truth(packed)
+    except ValueError:
+        return answer
+    return packed
+
+
+def _task_type(row: dict[str, Any], ground_truth: Any) -> str:
+    return str(row.get("task_type") or reward_world2vlm.unpack(ground_truth)[0]) or "other"
+
+
+def _from_data(data: Path, wanted: dict[str, int], metric: str, unit: BoxUnit) -> tuple[dict[str, Asked], Counter[str]]:
+    """What the wanted ids ask, and how many questions of each task that is answered at all have no answer."""
+    found: dict[str, Asked] = {}
+    asked: Counter[str] = Counter()
+    for subset in find_subsets(data):
+        for task, what in _rows(subset, wanted, metric, unit):
+            asked[task["task_type"]] += 1
+            if what is not None:
+                found[task["id"]] = what
+    answered = Counter(what.task_type for what in found.values())
+    return found, Counter({task: asked[task] - count for task, count in answered.items() if asked[task] > count})
+
+
+def _rows(
+    subset: Path, wanted: dict[str, int], metric: str, unit: BoxUnit
+) -> Iterator[tuple[dict[str, Any], Asked | None]]:
+    if metric == "world2vlm":  # needs no proofs, and published data has none
+        for number, task in read_lines(tasks_file(subset)):
+            name = task.get("id", f"{subset.name}:{number}")
+            packed = reward_world2vlm.pack(task["task_type"], task["messages"][1]["content"])
+            yield task | {"id": name}, Asked(packed, task["task_type"], name, {}) if name in wanted else None
+        return
+    for task, proof in read_rows(subset):
+        if task["id"] not in wanted:
+            yield task, None
+        else:
+            group = f"{subset.name}/{proof['transition']['scene_id']}"
+            yield task, Asked(exact.ground_truth(task, proof, unit), task["task_type"], group, difficulty(proof))
