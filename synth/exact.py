@@ -147,7 +147,7 @@ def motion_score(true: ActionSequence, said: ActionSequence) -> float:
     may the answer.
     """
     pose, moved, turned = _path(true)
-    end, _, _ = _path(said)
+    end = said.planar()
     miss_m = math.hypot(end.z - pose.z, end.x - pose.x)
     miss_deg = abs(math.remainder(end.turn_deg - pose.turn_deg, 360.0))
     return _falling(miss_m, moved) * _falling(miss_deg, turned)

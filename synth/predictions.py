@@ -13,6 +13,7 @@ from synth import exact, reward_world2vlm
 from synth.box_units import THOUSANDTHS, BoxUnit
 from synth.dataset import find_subsets, read_lines, read_rows, tasks_file
 from synth.scoring import Graded, count_reasons, difficulty, summarise
+from synth.workers import run_jobs
 
 METRICS = ("exact", "world2vlm")
 
@@ -34,6 +35,7 @@ def score_file(
     *,
     unit: BoxUnit = THOUSANDTHS,
     seed: int = 0,
+    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Score a file of predictions.
@@ -44,6 +46,8 @@ def score_file(
         data: folder of the dataset that the ids are from; None where every line carries its ground truth.
         metric: `exact` or `world2vlm`.
         unit: of the boxes in the responses to a dataset's questions.
+        seed: of what is dealt and resampled.
+        workers: processes for a long file; the scores do not depend on them.
         progress: called with (answers scored, answers in all).
 
     Returns:
@@ -61,16 +65,12 @@ def score_file(
         raise ValueError("boxes in pixels of the resized picture need --data, which knows the pictures' sizes")
     predictions = _read_predictions(path, data)
     asked, unanswered = _questions(path, predictions, data, metric, unit)
-    scores, graded = [], []
-    for number, (row, what) in enumerate(zip(predictions, asked, strict=True), start=1):
-        try:
-            truth, found = _score(what, row.get("response"), metric)
-        except ValueError as error:
-            raise ValueError(f"{path} line {number}: {error}") from None
-        scores.append(found)
-        graded.append(Graded(what.task_type, found["overall"], what.group, truth, what.difficulty))
-        if progress and number % 5000 == 0:
-            progress(number, len(predictions))
+    pairs = [(what.ground_truth, row.get("response")) for row, what in zip(predictions, asked, strict=True)]
+    try:
+        scores = _scores(pairs, metric, workers, progress)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+    graded = [_graded(what, found, metric) for what, found in zip(asked, scores, strict=True)]
     return {
         "metric": metric,
         "metric_version": exact.VERSION if metric == "exact" else "World2VLM 64febe1",
@@ -83,11 +83,44 @@ def score_file(
     }
 
 
-def _score(asked: Asked, response: Any, metric: str) -> tuple[exact.Truth | None, dict[str, Any]]:
-    if metric == "world2vlm":
-        return None, reward_world2vlm.score(response, asked.ground_truth)
-    truth = exact.read_truth(asked.ground_truth)
-    return truth, exact.score(truth, response)
+_CHUNK = 10_000
+_WORTH_WORKERS = 5
+"""Chunks from which on more processes save more than they take to start."""
+
+Pair = tuple[Any, Any]
+"""Ground truth and response."""
+
+
+def _scores(
+    pairs: list[Pair], metric: str, workers: int, progress: Callable[[int, int], None] | None
+) -> list[dict[str, Any]]:
+    """Scores in order, by one process or several."""
+    jobs = [(start, pairs[start : start + _CHUNK], metric) for start in range(0, len(pairs), _CHUNK)]
+    found: dict[int, list[dict[str, Any]]] = {}
+    for start, rows in run_jobs(_score_chunk, jobs, workers if len(jobs) >= _WORTH_WORKERS else 1):
+        found[start] = rows
+        if progress:
+            progress(sum(map(len, found.values())), len(pairs))
+    return [row for start in sorted(found) for row in found[start]]
+
+
+def _score_chunk(job: tuple[int, list[Pair], str]) -> tuple[int, list[dict[str, Any]]]:
+    start, pairs, metric = job
+    rows = []
+    for number, (ground_truth, response) in enumerate(pairs, start=start + 1):
+        if metric == "world2vlm":
+            rows.append(reward_world2vlm.score(response, ground_truth))
+            continue
+        try:
+            rows.append(exact.score(exact.read_truth(ground_truth), response))
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    return start, rows
+
+
+def _graded(asked: Asked, found: dict[str, Any], metric: str) -> Graded:
+    truth = exact.read_truth(asked.ground_truth) if metric == "exact" else None
+    return Graded(asked.task_type, found["overall"], asked.group, truth, asked.difficulty)
 
 
 def _read_predictions(path: Path, data: Path | None) -> list[dict[str, Any]]:

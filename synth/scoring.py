@@ -6,6 +6,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ NUM_RESAMPLES = 1000
 _MOST_GROUPS = 2000
 """Scenes beyond so many are resampled in fixed bundles, which costs an interval nothing and bounds the memory."""
 _DEALT = 20_000
-"""Pairs of question and dealt answer that chance is averaged over; its error stays near 0.002."""
+"""Pairs of question and dealt answer that chance is averaged over: all, or so many, an error near 0.002."""
 
 _MOVED = ((0.0, "no move"), (0.5, "up to 0.5 m"), (1.5, "0.5 to 1.5 m"), (np.inf, "over 1.5 m"))
 _TURNED = ((0.0, "no turn"), (30.0, "up to 30 deg"), (60.0, "30 to 60 deg"), (np.inf, "over 60 deg"))
@@ -91,8 +92,9 @@ def chance_of(rows: Sequence[Graded], seed: int = 0) -> float | None:
         return None
     if truths[0].is_yes_no:
         return 1.0 / len({truth.value for truth in truths})
-    rng = np.random.default_rng([seed, len(truths)])
-    pairs = rng.integers(len(truths), size=(_DEALT, 2)).tolist()
+    n = len(truths)
+    all_pairs = list(product(range(n), repeat=2)) if n * n <= _DEALT else None
+    pairs = all_pairs or np.random.default_rng([seed, n]).integers(n, size=(_DEALT, 2)).tolist()
     return float(np.mean([grade(truths[i], truths[j].value) for i, j in pairs]))
 
 

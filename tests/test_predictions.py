@@ -117,6 +117,17 @@ def test_long_answers_are_counted_as_shortened(write) -> None:
     assert report["shortened"] == 1 and report["scores"][0]["overall"] == 1
 
 
+def test_scores_do_not_depend_on_the_number_of_workers(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"ground_truth": pack("A1", f"move left {k} meters"), "response": "move left 5 m"} for k in range(1, 11)]
+    monkeypatch.setattr("synth.predictions._CHUNK", 2)
+    file = write(*rows)
+    reports = [score_file(file, None, "exact", workers=workers) for workers in (1, 2)]
+    assert reports[0] == reports[1] and reports[0]["scores"][4] == {"overall": 1.0}
+    file = write(*rows[:9], {"ground_truth": pack("A1", "away"), "response": ""})
+    with pytest.raises(ValueError, match="line 10: an action"):
+        score_file(file, None, "exact", workers=2)
+
+
 def refusal(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
     assert main(["score", *map(str, argv)]) == 2
     captured = capsys.readouterr()

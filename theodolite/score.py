@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from theodolite.console import Outcome, Progress, check_dataset_folder
+from theodolite.console import Outcome, Progress, check_dataset_folder, worker_count
 from theodolite.options import CommonOptions
 
 EXAMPLE = "theodolite score predictions.jsonl --data data-demo"
@@ -31,9 +31,12 @@ class Options(CommonOptions):
     """as for convert"""
     metric: Literal["exact", "world2vlm"] = "exact"
     """exact = one answer, compared by geometry, chance taken off; world2vlm = the published reward as it is"""
+    workers: int = 0
+    """worker processes for a long file; 0 = one for every core. The scores do not depend on it"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        worker_count(self.workers)
         if self.benchmark and self.data is None:
             raise ValueError(f"--benchmark {self.benchmark} needs --data: where it was unpacked")
 
@@ -50,7 +53,13 @@ def run(options: Options) -> Outcome:
     unit = box_unit(options.model_family, options.min_pixels, options.max_pixels)
     with Progress("score: answers") as progress:
         report = score_file(
-            options.predictions, options.data, options.metric, unit=unit, seed=options.seed, progress=progress
+            options.predictions,
+            options.data,
+            options.metric,
+            unit=unit,
+            seed=options.seed,
+            workers=worker_count(options.workers),
+            progress=progress,
         )
     return Outcome("\n".join(report_lines(report)), report)
 
