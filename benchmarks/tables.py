@@ -138,7 +138,33 @@ def mutants(result: dict[str, Any]) -> str:
     )
 
 
-SECTIONS = {"generate": generate, "verify": verify, "leaks": leaks, "mutants": mutants}
+def score(result: dict[str, Any]) -> str:
+    """Section on what guesses score, and how fast scoring is."""
+    names = list(result["guesses"])
+    tasks = list(result["guesses"]["truth"])
+    corrected = [[t, *(f"{result['guesses'][name][t]['corrected']:.3f}" for name in names)] for t in tasks]
+    published = [[t, *(f"{result['guesses'][name][t]['world2vlm']:.3f}" for name in names)] for t in tasks]
+    rates = result["speed"]
+    speeds = [[name.replace("_", " "), spread(rates[name])] for name in rates if name != "answers"]
+    return "\n".join(
+        [
+            f"## What guesses score ({result['questions']} questions, {result['phrasings']} phrasings)\n",
+            "`constant` is the best single answer to each phrasing in hindsight, `random` the right answers dealt out, "
+            "`copy_box` the question's box (D1) or its overlap (D4), `listing` eight guesses in one answer to A1 and "
+            "A2; elsewhere the last two are the constant. The `exact` metric, chance taken off:\n",
+            table(["task", *names], corrected),
+            "The published reward, for the same answers (the truth scores below 1 where it cannot read the phrasing):\n",
+            table(["task", *names], published),
+            f"Answers scored a second, {rates['answers']} answers of varied wording, one core unless said:\n",
+            table(["what", "answers/s"], speeds),
+            "`command` is the whole `theodolite score` with start-up, on two cores; the peer reads the same lines and "
+            "compares texts.\n",
+            "`python benchmarks/score.py` writes results/score.json.\n",
+        ]
+    )
+
+
+SECTIONS = {"generate": generate, "verify": verify, "leaks": leaks, "score": score, "mutants": mutants}
 
 
 def _machines(results: dict[str, Any]) -> str:
