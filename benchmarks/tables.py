@@ -153,7 +153,7 @@ def score(result: dict[str, Any]) -> str:
             "`copy_box` the question's box (D1) or its overlap (D4), `listing` eight guesses in one answer to A1 and "
             "A2; elsewhere the last two are the constant. The `exact` metric, chance taken off:\n",
             table(["task", *names], corrected),
-            "The published reward, for the same answers (the truth scores below 1 where it cannot read the phrasing):\n",
+            "The published reward for the same answers; the truth is below 1 where it cannot read the phrasing:\n",
             table(["task", *names], published),
             f"Answers scored a second, {rates['answers']} answers of varied wording, one core unless said:\n",
             table(["what", "answers/s"], speeds),
