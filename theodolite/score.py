@@ -21,6 +21,8 @@ class Options(CommonOptions):
     """JSON lines with "response" and "id", or with "response", "task_type" and "ground_truth" """
     data: Path | None = None
     """folder of the dataset that the ids are from, or of the benchmark"""
+    metric: Literal["exact", "world2vlm"] = "exact"
+    """exact = one answer, compared by geometry, chance taken off; world2vlm = the published reward as it is"""
     benchmark: Literal["sat", "vsi-bench", "mindcube"] | None = None
     """score answers to a published benchmark by its own definition; --data is where it was unpacked"""
     model_family: Literal["generic", "qwen2-vl", "qwen2.5-vl", "qwen3-vl"] = "generic"
@@ -29,8 +31,6 @@ class Options(CommonOptions):
     """as for convert"""
     max_pixels: int | None = None
     """as for convert"""
-    metric: Literal["exact", "world2vlm"] = "exact"
-    """exact = one answer, compared by geometry, chance taken off; world2vlm = the published reward as it is"""
     workers: int = 0
     """worker processes for a long file; 0 = one for every core. The scores do not depend on it"""
 
