@@ -6,13 +6,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 UNKNOWN_PIXEL = 65535
 _MAX_DEPTH_MM = 65535
@@ -28,6 +34,24 @@ def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def only_run(path: Path) -> Iterator[None]:
+    """Hold a folder for one run, by a lock on a file of it that goes with the process however it ends.
+
+    Raises:
+        ValueError: if another run holds it.
+    """
+    if fcntl is None:  # no such locks here: two runs at once then fail on each other's files
+        yield
+        return
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another run is writing {path.parent}; wait for its end, or use another --out") from None
+        yield
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from synth.card import write_card
 from synth.case import Case
 from synth.evidence import Sight
-from synth.files import json_bytes, write_whole
+from synth.files import json_bytes, only_run, write_whole
 from synth.presets import PRESETS
 from synth.record import make_record
 from synth.stages import Stages
@@ -93,27 +93,38 @@ def generate(
         progress: called with (scenes done, scenes in all).
 
     Raises:
-        ValueError: if `out` is a file, or holds something that is not this dataset.
+        ValueError: if `out` is a file, holds something that is not this dataset, or another run is writing it.
         OSError: if it cannot be written; scenes that were finished stay, and the same call goes on from there.
     """
     subset = out / config.subset
     _claim_folder(out, subset, config)
     summary = Summary()
-    if not (subset / config.tasks_file).exists():
-        shutil.rmtree(subset / ".staging", ignore_errors=True)
-        jobs = [(subset, config, index) for index in range(config.num_scenes)]
-        try:
-            for done, seconds in enumerate(run_jobs(make_scene, jobs, workers), start=1):
-                summary.stages.add(seconds)
-                if progress:
-                    progress(done, config.num_scenes)
-        finally:
-            shutil.rmtree(subset / ".staging", ignore_errors=True)
-        _assemble(subset, config)
-    _drop_rows(subset)
-    _count(subset, config, summary)
-    write_card(out)
+    with only_run(subset / SETTINGS):
+        if not (subset / config.tasks_file).exists():
+            _make_scenes(subset, config, summary, workers, progress)
+            _assemble(subset, config)
+        _drop_rows(subset)
+        _count(subset, config, summary)
+        write_card(out)
     return summary
+
+
+def _make_scenes(
+    subset: Path,
+    config: GenerateConfig,
+    summary: Summary,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    shutil.rmtree(subset / ".staging", ignore_errors=True)
+    jobs = [(subset, config, index) for index in range(config.num_scenes)]
+    try:
+        for done, seconds in enumerate(run_jobs(make_scene, jobs, workers), start=1):
+            summary.stages.add(seconds)
+            if progress:
+                progress(done, config.num_scenes)
+    finally:
+        shutil.rmtree(subset / ".staging", ignore_errors=True)
 
 
 def _claim_folder(out: Path, subset: Path, config: GenerateConfig) -> None:
@@ -177,7 +188,7 @@ def _ask(writer: SceneWriter, case: Case, config: GenerateConfig, seed: tuple[in
 
 def _assemble(subset: Path, config: GenerateConfig) -> None:
     """Join the scenes' rows, in order, into the subset's files; the questions last, they mark it as whole."""
-    folders = sorted((subset / "scenes").iterdir())
+    folders = [subset / "scenes" / scene_id(config, index) for index in range(config.num_scenes)]
 
     def rows(part: str) -> Iterator[Any]:
         return (json.loads((folder / ROWS).read_bytes())[part] for folder in folders)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +26,8 @@ COMMANDS = {
 
 
 def entry() -> None:
-    """Console script: exit with the status of `main`."""
+    """Console script: exit with the status of `main`. To be terminated is to be interrupted: all is put away first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
 
 
