@@ -166,8 +166,10 @@ def _key_frames(groups: Iterable[ActionSequence]) -> list[int]:
     return list(accumulate(map(len, groups), initial=0))
 
 
-def svc_frame_intrinsics(camera: PinholeCamera) -> PinholeCamera:
-    """Return the camera of SVC's 576 x 576 frames from that of the anchor image.
+def svc_frame_intrinsics(
+    camera: PinholeCamera, size: tuple[int, int] = (SVC_FRAME_SIZE, SVC_FRAME_SIZE)
+) -> PinholeCamera:
+    """Return the camera of SVC's frames from that of the anchor image: scaled to cover them, cropped at the centre.
 
     SVC keeps K in anchor pixels beside the frame's width and height; the two must not be used together.
 
@@ -175,10 +177,12 @@ def svc_frame_intrinsics(camera: PinholeCamera) -> PinholeCamera:
     >>> round(math.degrees(hfov), 1)
     73.7
     """
-    K = camera.K * (SVC_FRAME_SIZE / min(camera.width, camera.height))
-    K[..., :2, 2] = SVC_FRAME_SIZE / 2
-    K[..., 2, 2] = 1.0
-    return PinholeCamera(K, SVC_FRAME_SIZE, SVC_FRAME_SIZE)
+    whole, frame = camera.K.new_tensor([camera.width, camera.height]), camera.K.new_tensor(size)
+    K = camera.K.clone()
+    cover = (frame / whole).max()
+    K[..., :2, :] *= cover
+    K[..., :2, 2] -= (cover * whole - frame) / 2
+    return PinholeCamera(K, *size)
 
 
 def svc_camera_scale(t_cam0_cam: Float[Tensor, "n 3"]) -> float | None:

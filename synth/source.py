@@ -1,0 +1,99 @@
+"""Trajectories that exist already, whoever wrote them: frames with intrinsics and poses, and what is known of scale.
+
+Readers of formats (`read_*.py`) turn a folder into scenes of clips. Everything that a reader had to decide (which
+convention, whose intrinsics, which sign of a turn) is said in `Clip.notes` for people, and goes into the proofs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from geom.actions import ActionSequence
+from geom.camera import PinholeCamera
+from geom.inversion import NotPlanarError, planar_decomposition
+from geom.scale import Scale
+from geom.se3 import SE3
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture, the camera that took it (intrinsics of this picture), and where from."""
+
+    picture: Path
+    camera: PinholeCamera
+    T_world_cam: SE3
+    z_depth: Path | None = None
+    """16-bit picture of z-depth, registered to this one; None where there is none."""
+    units_per_m: float = 1000.0
+    """Units of the depth picture in a metre."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One trajectory: frames in order, and what the camera was told to do between them."""
+
+    clip_id: str
+    frames: tuple[Frame, ...]
+    scale: Scale
+    told: str = ""
+    """The commanded actions in the words of the source; empty where it has none."""
+    key_frames: tuple[int, ...] = ()
+    """Frames at which an action begins or ends; first and last where the source does not say."""
+    notes: tuple[str, ...] = ()
+
+    def shown(self) -> ActionSequence:
+        """The actions between key frames as the poses show them, which is what labels rest on.
+
+        Raises:
+            NotPlanarError: (a ValueError) if a step pitches, rolls or lifts too much to be spoken.
+        """
+        keys = self.key_frames or (0, len(self.frames) - 1)
+        steps = []
+        for before, after in zip(keys, keys[1:], strict=False):
+            T_before_after = self.frames[before].T_world_cam.inverse() @ self.frames[after].T_world_cam
+            steps += planar_decomposition(T_before_after).actions
+        return ActionSequence(tuple(steps))
+
+    def disagreement(self) -> str | None:
+        """What the poses show against what the source says was commanded; None where they agree or nothing is said."""
+        if not self.told:
+            return None
+        try:
+            shown = self.shown().text()
+        except NotPlanarError as error:
+            return f"told {self.told!r}, but {error}"
+        return None if shown == self.told else f"told {self.told!r}, but the poses show {shown!r}"
+
+
+@dataclass(frozen=True)
+class SourceScene:
+    """Clips that start from one picture."""
+
+    scene_id: str
+    clips: tuple[Clip, ...]
+    anchor: Path | None = None
+
+
+@dataclass
+class Source:
+    """What a reader found in a folder."""
+
+    source_format: str
+    scenes: list[SourceScene]
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Clips or frames that could not be read, by cause."""
+
+    def clips(self) -> Iterator[tuple[SourceScene, Clip]]:
+        """All clips with the scenes that they belong to."""
+        return ((scene, clip) for scene in self.scenes for clip in scene.clips)
+
+
+Reader = Callable[[Path], Source]
+"""Reads a folder of its format.
+
+Raises:
+    ValueError: if the folder is damaged as a whole; a clip that is damaged alone is counted in `left_out`.
+"""
