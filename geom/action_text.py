@@ -171,20 +171,26 @@ def _explain_no_match(part: str) -> str:
     return f"an action must be words, one number, a unit, got {part!r}; write for example {_nearest(part)!r}"
 
 
-def _nearest(name: str) -> str:
+def _nearest(name: str, cutoff: float = 0.0) -> str | None:
+    """The spelling nearest to a name, as a whole action; None where none is as near as asked."""
     words = re.sub(r"[^a-z ]", "", name.lower().replace("_", " ").replace("-", " ")).strip()
     words = re.sub(r"\s*\b(?:m|meters?|metres?|deg|degrees?)$", "", words)
-    close = difflib.get_close_matches(words, _SPELLINGS, n=1, cutoff=0.0)
+    close = difflib.get_close_matches(words, _SPELLINGS, n=1, cutoff=cutoff)
+    if not close and cutoff:
+        return None
     kind = _SPELLINGS[close[0]] if close else ActionKind.FORWARD
     return sentence(kind, 30.0 if kind.is_turn else 0.5)
+
+
+def _hint(name: str) -> str:
+    near = _nearest(name, cutoff=0.6)
+    return f"the nearest valid spelling is {near!r}" if near else f"known: {', '.join(_SENTENCES.values())}"
 
 
 def _kind(name: str, part: str) -> ActionKind:
     kind = _SPELLINGS.get(re.sub(r"[_\s]+", " ", name.lower()).strip())
     if kind is None:
-        raise ValueError(
-            f"unknown action {name.strip()!r} in {part!r}; the nearest valid spelling is {_nearest(name)!r}"
-        )
+        raise ValueError(f"unknown action {name.strip()!r} in {part!r}; {_hint(name)}")
     return kind
 
 
@@ -203,10 +209,7 @@ def _amount(number: str, part: str, kind: ActionKind) -> float:
     if not math.isfinite(value):
         raise ValueError(f"a size must be finite, got {number} in {part!r}; was it computed from missing data?")
     if value < 0:
-        raise ValueError(
-            f"a size must be > 0, got {number} in {part!r}; write {kind.opposite.value} for the other way"
-            " (a pose string such as left-10 is read by synth.plans.parse_pose_string)"
-        )
+        raise ValueError(f"a size must be > 0, got {number} in {part!r}; write {kind.opposite.value} for the other way")
     if value == 0:
         raise ValueError(f"a size must be > 0, got {number} in {part!r}; leave out an action that does nothing")
     return value

@@ -16,6 +16,7 @@ from geom.action_text import ActionKind, format_number, join_claim, join_natural
 from geom.se3 import SE3
 
 __all__ = [
+    "MOST_STEPS",
     "REFERENCE_MIN_DEG",
     "REFERENCE_MIN_M",
     "Action",
@@ -33,6 +34,9 @@ REFERENCE_MIN_M = 0.02
 """Below this a move is dropped by the public pipeline's canonicalisation, metres."""
 REFERENCE_MIN_DEG = 1.0
 """Below this a turn is dropped by the public pipeline's canonicalisation, degrees."""
+
+MOST_STEPS = 100_000
+"""More steps than this are no video, and a plan of them would fill the memory."""
 
 _NOTHING = 1e-9
 """Sums closer to zero than this, metres or degrees, are rounding error of an exact cancellation."""
@@ -261,7 +265,7 @@ def micro_steps(
         min_num_frames: least frames per action, the shared one included.
 
     Raises:
-        ValueError: if a step is not > 0 or min_num_frames < 2.
+        ValueError: if a step is not > 0, min_num_frames < 2, or the actions take more than MOST_STEPS steps.
 
     >>> [len(group) for group in micro_steps(parse_actions("FWD_0.5; TL_30"))]
     [3, 6]
@@ -272,10 +276,12 @@ def micro_steps(
         )
     if min_num_frames < 2:
         raise ValueError(f"min_num_frames must be >= 2, got {min_num_frames}; an action has a first and a last frame")
-    groups = []
+    counts = []
     for action in actions:
         largest = max_step_deg if action.kind.is_turn else max_step_m
         # The small term keeps 0.6 / 0.2 at three steps.
-        count = max(1, math.ceil(action.amount / largest - 1e-9), min_num_frames - 1)
-        groups.append(ActionSequence((Action(action.kind, action.amount / count),) * count))
-    return tuple(groups)
+        counts.append(max(1, math.ceil(action.amount / largest - 1e-9), min_num_frames - 1))
+    if sum(counts) > MOST_STEPS:
+        raise ValueError(f"actions may take at most {MOST_STEPS} steps, got {sum(counts)}; is a size in another unit?")
+    steps = zip(actions, counts, strict=True)
+    return tuple(ActionSequence((Action(a.kind, a.amount / count),) * count) for a, count in steps)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from geom.actions import Action, ActionKind, ActionSequence, micro_steps, parse_actions
+from geom.actions import MOST_STEPS, Action, ActionKind, ActionSequence, micro_steps, parse_actions
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
 
@@ -204,11 +204,16 @@ def svc_camera_scale(t_cam0_cam: Float[Tensor, "n 3"]) -> float | None:
 def hy_latents(action: Action) -> ActionSequence:
     """Split an action into HY-WorldPlay's latents: whole steps of 0.08 m or 3 degrees, then the rest.
 
+    Raises:
+        ValueError: if there are more than MOST_STEPS.
+
     >>> hy_latents(parse_actions("TL_10")[0]).tokens()
     ('TL_3', 'TL_3', 'TL_3', 'TL_1')
     """
     step = HY_STEP_DEG if action.kind.is_turn else HY_STEP_M
     count = math.floor(action.amount / step + 1e-9)
+    if count > MOST_STEPS:
+        raise ValueError(f"an action may take at most {MOST_STEPS} latents, got {count} for {action.text()!r}")
     rest = round(action.amount - count * step, 6)
     return ActionSequence((Action(action.kind, step),) * count + ((Action(action.kind, rest),) if rest > 1e-6 else ()))
 

@@ -136,8 +136,8 @@ def _seven_scenes(folder: Path, stated: Stated, left_out: Counter[str]) -> Itera
         name = path.name.removesuffix(".pose.txt")
         rows = list(_rows(path, left_out))
         try:
-            c2w = matrix(rows, path.name, (4, 4), (3, 4))
-            yield name, (*_pair(folder, name), from_c2w(c2w, tolerance=_POSE_TOLERANCE))
+            pose = matrix(rows, path.name, (4, 4), (3, 4))
+            yield name, (*_pair(folder, name), from_c2w(pose, tolerance=_POSE_TOLERANCE))
         except ValueError as error:
             left_out[f"frame {name}: {error}"] += 1
 

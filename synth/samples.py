@@ -15,6 +15,8 @@ from PIL import Image
 from synth.dataset import find_subsets, read_lines, read_rows, tasks_file
 
 _QUALITY = 72
+_WHERE = {"scene_id", "traj_id", "frames", "image_size", "T_world_cam", "actions"}
+"""What the page reads of a transition; `verify` says of the rest what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,11 @@ def _samples(subset: Path, numbers: set[int]) -> Iterator[Sample]:
     for number, (task, proof) in zip(sorted(numbers), read_rows(subset, numbers), strict=True):
         if task.get("id") != proof.get("id"):
             raise ValueError(f"line {number} of {subset.name}: the proof is of {proof.get('id')}, not of {task['id']}")
+        where = proof.get("transition")
+        if not isinstance(where, dict) or not where.keys() >= _WHERE:
+            raise ValueError(
+                f"line {number} of {subset.name}: a proof's transition must have {', '.join(sorted(_WHERE))}"
+            )
         yield Sample(subset, task, proof)
 
 

@@ -185,7 +185,7 @@ def test_five_actions_have_one_first_and_one_finally():
         ("TL_inf", "must be finite, got inf"),
         ("turn left 1e999 degrees", "must be finite"),
         ("FWD_-0.5", "must be > 0, got -0.5 in 'FWD_-0.5'; write backward for the other way"),
-        ("left-10", "a pose string such as left-10"),
+        ("left-10", "must be > 0, got -10 .*write shift_right"),
         ("move forward 0 meters", "must be > 0, got 0 .*leave out"),
         ("TL_0", "must be > 0"),
         ("move forward 0.5", "must name its unit.*write meters"),

@@ -139,7 +139,7 @@ def test_unknown_option_is_named_with_the_nearest(run) -> None:
 
 
 def test_missing_option_is_named(run) -> None:
-    assert run("plan").error == "the following arguments are required: actions"
+    assert run("plan").error == "missing: --actions"
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,15 @@ def test_missing_option_is_named(run) -> None:
         (("plan", "--actions", MOTION, "--config"), "expected one argument"),
         (("generate", "--out", "x", "--num-scenes", 0), "--num-scenes must be 1 or more, got 0"),
         (("generate", "--out", "x", "--num-scenes", 1, "--image-size", 0, 8), "at least 1 x 1 pixel"),
-        (("generate", "--out", "x", "--num-scenes", 1, "--tasks", "A1,B1"), "unknown task 'B1'; did you mean"),
+        (("generate", "--out", "x", "--num-scenes", 1, "--tasks", "A1,B1"), "unknown task 'B1'; known: A1"),
         (("generate", "--out", "x", "--num-scenes", 1, "--tasks", ","), "--tasks must name at least one"),
         (("generate", "--out", "x", "--num-scenes", 1, "--workers", -1), "--workers must be 0"),
+        (("generate", "--out", "x", "--num-scenes", 1, "--tasks", "a1"), "did you mean A1?"),
+        (("generate",), "missing: --out, --num-scenes"),
+        (("generate", "--bogus"), "unknown option --bogus; known: --config"),
+        (("plan", "--actions", "jump 3 meters"), "known: move forward, move backward"),
+        (("plan", "--actions", "move forward 99999999999 meters", "--per-frame"), "at most 100000 steps"),
+        (("plan", "--actions", "turn left 1e9 degrees", "--convention", "hy_worldplay"), "at most 100000 latents"),
         (("verify", "/nowhere"), "no dataset at /nowhere: it is not there"),
         (("verify", __file__), "it is a file"),
         (("view", "/nowhere"), "no dataset at /nowhere"),
@@ -198,12 +204,28 @@ def test_config_gives_options_and_the_command_line_wins(run, tmp_path: Path) -> 
         ("a: [\n", "cannot be read"),
         ("image_size: [0, 4]\n", "at least 1 x 1 pixel"),
         ("image_size: wide\n", "--image-size"),
+        ("image_size: 64\n", "--image-size must be a list of 2 values, got 64"),
+        ("image_size: [64]\n", "--image-size must be 2 whole numbers, got [64]"),
+        ("image_size: [1, 2, 3]\n", "--image-size must be 2 whole numbers"),
+        ("seed: null\n", "--seed must have a value, got null"),
+        ('per_frame: "no"\n', "--per-frame must be true or false, got 'no'"),
+        ('json: "yes"\n', "--json must be true or false"),
     ],
 )
 def test_bad_config_is_named(run, tmp_path: Path, content: str, message: str) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(content)
     assert message in run("plan", "--actions", MOTION, "--config", config).error
+
+
+def test_null_in_a_config_is_fine_where_an_option_may_be_absent(run, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("image_size: null\nhfov_deg: null\n")
+    assert run("plan", "--actions", MOTION, "--config", tmp_path / "c.yaml").status == 0
+
+
+def test_a_plan_for_svc_shows_its_camera_scale(run) -> None:
+    # A straight metre: the first camera is half a metre from the mean one.
+    assert "scale: camera_scale 0.5 (SVC" in run("plan", "--actions", "FWD_1", "--convention", "svc").out
 
 
 def test_plan_prints_one_json_object_of_poses_in_the_first_cameras_frame(run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -365,3 +366,13 @@ def test_pretty_breaks_only_what_does_not_fit() -> None:
     assert '  "short": [1, 2],' in lines
     assert "    [10.0, 11.0, 12.0, 13.0]," in lines
     assert json.loads(pretty(value)) == value
+
+
+@pytest.mark.parametrize("change", [{"transition": []}, {"transition": {"scene_id": "a"}}])
+def test_a_damaged_proof_is_named_and_not_a_traceback(small_dataset: Path, tmp_path: Path, change: dict) -> None:
+    shutil.copytree(small_dataset, tmp_path / "data")
+    proofs = next((tmp_path / "data").glob("*/proofs.jsonl"))
+    first, *rest = proofs.read_text().splitlines()
+    proofs.write_text("\n".join([json.dumps(json.loads(first) | change), *rest]) + "\n")
+    with pytest.raises(ValueError, match="line 1 of Render-SimulatedScene: a proof's transition must have"):
+        write_view(tmp_path / "data", tmp_path / "view.html")

@@ -75,6 +75,19 @@ def check_out_folder(path: Path) -> None:
         raise ValueError(f"output folder {path} cannot be written: no write permission in {existing}")
 
 
+def check_out_file(path: Path) -> None:
+    """Refuse an output file that could not be written, before any work.
+
+    Raises:
+        ValueError: if `path` is a folder, or the folder that it would be in is not there or not writable.
+    """
+    if path.is_dir():
+        raise ValueError(f"--out must be a file, but {path} is a folder")
+    if not path.absolute().parent.exists():
+        raise ValueError(f"--out {path} cannot be written: the folder {path.parent} is not there")
+    check_out_folder(path.parent)
+
+
 def check_dataset_folder(path: Path) -> None:
     """Refuse a dataset folder that is not there.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -49,7 +49,7 @@ def read_options(cls: type[OptionsT], argv: Sequence[str], *, prog: str, descrip
     except ArgumentError as error:
         raise ValueError(_one_line(str(error), _flags(cls))) from None
     types = get_type_hints(cls)
-    return cls(**{field.name: _value(types[field.name], values[field.name]) for field in fields(cls)})
+    return cls(**{field.name: _value(field, types[field.name], values[field.name]) for field in fields(cls)})
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -60,20 +60,23 @@ def nearest(word: str, known: Sequence[str]) -> str:
     >>> nearest("zzz", ["demo", "generate"])
     'known: demo, generate'
     """
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    # Compared without case and dashes: A1 is near to a1, and --bogus is not near to --out.
+    bare = {name.lower().lstrip("-"): name for name in known}
+    close = difflib.get_close_matches(word.lower().lstrip("-"), bare, n=1, cutoff=0.6)
+    return f"did you mean {bare[close[0]]}?" if close else f"known: {', '.join(known)}"
 
 
 class _ConfigFile(ActionConfigFile):
     """A YAML file with the fields of the command; an unknown key is named, with the nearest known one."""
 
     def __call__(self, parser, cfg, values, option_string=None):
-        known = [a.dest for a in parser._actions if a.dest not in ("help", "config", "print_config")]
-        _check_keys(Path(values), known)
+        actions = [a for a in parser._actions if a.dest not in ("help", "config", "print_config")]
+        _check_file(Path(values), {a.dest: a.nargs for a in actions})
         super().__call__(parser, cfg, values, option_string)
 
 
-def _check_keys(path: Path, known: Sequence[str]) -> None:
+def _check_file(path: Path, known: Mapping[str, Any]) -> None:
+    """Refuse a file that is no mapping, has an unknown key, or no list where several values belong."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -82,7 +85,10 @@ def _check_keys(path: Path, known: Sequence[str]) -> None:
         raise ArgumentError(None, f"--config {path} must hold 'field: value' lines, got {type(content).__name__}")
     for key in content:
         if key not in known:
-            raise ArgumentError(None, f"--config {path} has an unknown key '{key}'; {nearest(str(key), known)}")
+            raise ArgumentError(None, f"--config {path} has an unknown key '{key}'; {nearest(str(key), list(known))}")
+        if isinstance(known[key], int) and known[key] > 1 and not isinstance(content[key], list | None):
+            wanted = f"a list of {known[key]} values"
+            raise ArgumentError(None, f"--{key.replace('_', '-')} must be {wanted}, got {content[key]!r}")
 
 
 def _parser(cls: type[CommonOptions], prog: str, description: str, example: str) -> ArgumentParser:
@@ -140,10 +146,23 @@ def _is_positional(field: Field[Any]) -> bool:
     return field.metadata.get("positional", False)
 
 
-def _value(kind: Any, value: Any) -> Any:
-    if value is not None and kind in _PATHS:
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+def _value(field: Field[Any], kind: Any, value: Any) -> Any:
+    """The value as the dataclass wants it. The parser lets a YAML file's null, and lists of any length, through.
+
+    Raises:
+        ValueError: if it is none of the kind; the text names the option.
+    """
+    name = field.name.replace("_", " ") if _is_positional(field) else f"--{field.name.replace('_', '-')}"
+    if value is None and type(None) not in get_args(kind):
+        raise ValueError(f"{name} must have a value, got null")
+    if kind is bool and not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, got {value!r}")
+    if value is not None and (parts := _tuple_parts(kind)):
+        if not isinstance(value, list | tuple) or [type(part) for part in value] != list(parts):
+            wanted = f"{len(parts)} {'whole ' if parts[0] is int else ''}numbers"
+            raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        return tuple(value)
+    return Path(str(value)) if value is not None and kind in _PATHS else value
 
 
 def _flags(cls: type[CommonOptions]) -> list[str]:
@@ -168,6 +187,13 @@ def _one_line(message: str, flags: Sequence[str]) -> str:
     text = re.sub(r"typing\.Literal\[(.*?)\]", lambda m: f"one of {m[1]}", text)
     text = re.sub(r"Expected an? <class '(?:\w+\.)*(\w+)'>\. Got value: (.*)", r"expected \1, got '\2'", text)
     text = re.sub(r"Expected a one of (.*?)\. Got value: (.*)", r"expected one of \1, got '\2'", text)
+    if needed := re.match(r"the following arguments are required: (.*)", text):
+        return f"missing: {', '.join(_flag_of(name.strip(), flags) for name in needed[1].split(','))}"
     if unknown := re.match(r"unrecognized arguments: (--[^\s=]+)", text):
         return f"unknown option {unknown[1]}; {nearest(unknown[1], flags)}"
     return text
+
+
+def _flag_of(name: str, flags: Sequence[str]) -> str:
+    flag = f"--{name.lstrip('-').replace('_', '-')}"
+    return flag if flag in flags else name

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from theodolite.console import Outcome, check_out_folder
+from theodolite.console import Outcome, check_out_file
 from theodolite.generate import check_image_size
 from theodolite.options import CommonOptions
 
@@ -44,7 +44,7 @@ class Options(CommonOptions):
 def run(options: Options) -> Outcome:
     """Plan the poses, and write them where asked; exit status 0."""
     if options.out is not None:
-        _check_out_file(options.out)
+        check_out_file(options.out)
     from synth.files import write_whole
     from synth.plans import plan
 
@@ -61,14 +61,6 @@ def run(options: Options) -> Outcome:
     return Outcome(plan_text(payload), payload)
 
 
-def _check_out_file(path: Path) -> None:
-    if path.is_dir():
-        raise ValueError(f"--out must be a file, but {path} is a folder")
-    if not path.absolute().parent.exists():
-        raise ValueError(f"--out {path} cannot be written: the folder {path.parent} is not there")
-    check_out_folder(path.parent)
-
-
 def plan_text(payload: Mapping[str, Any]) -> str:
     """The plan as a table for people: each pose on the ground, with the action that it ends."""
     actions = [text.strip() for text in payload["actions"].split(";")]
@@ -78,7 +70,8 @@ def plan_text(payload: Mapping[str, Any]) -> str:
     (fx, _, cx), (_, fy, cy), _ = payload["K"]
     width, height = payload["image_size"]
     camera = f"K of {width} x {height}: fx {fx:.6g}, fy {fy:.6g}, cx {cx:.6g}, cy {cy:.6g}"
-    scale = f"scale: {payload['scale']} ({payload['scale_note']})"
+    value = f" {payload['camera_scale']:g}" if payload.get("camera_scale") is not None else ""
+    scale = f"scale: {payload['scale']}{value} ({payload['scale_note']})"
     return "\n".join([head, *rows, "right and heading are positive to the right", camera, scale])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from theodolite.console import Outcome, check_dataset_folder, check_out_folder
+from theodolite.console import Outcome, check_dataset_folder, check_out_file
 from theodolite.options import CommonOptions
 
 EXAMPLE = "theodolite view data-demo --limit 100"
@@ -32,7 +32,7 @@ def run(options: Options) -> Outcome:
     """Write the page; exit status 0."""
     check_dataset_folder(options.dir)
     out = options.out or options.dir / "view.html"
-    check_out_folder(out.parent)
+    check_out_file(out)
     from synth.view import write_view
 
     shown, total = write_view(options.dir, out, limit=options.limit)
