@@ -13,6 +13,8 @@ TASK_FILES = ("tasks.jsonl", "tasks_demo.jsonl")
 """Names that the file of questions may have."""
 
 PROOFS_FILE = "proofs.jsonl"
+LEFT_OUT_FILE = "left_out.json"
+SETTINGS_FILE = "generation.json"
 
 Row = tuple[dict[str, Any], dict[str, Any]]
 """A question and its proof."""
