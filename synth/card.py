@@ -13,12 +13,24 @@ from synth.files import write_whole
 CARD_FILE = "README.md"
 
 _TITLE = "# Spatial questions with exact answers"
+"""The line by which a card of ours is known."""
 
 
 def write_card(out: Path) -> None:
     """Write README.md for all subsets in a dataset's folder."""
     subsets = [(path, *_counts(path)) for path in find_subsets(out)]
     write_whole(out / CARD_FILE, (_head(subsets) + _body(subsets)).encode())
+
+
+def check_card(out: Path) -> None:
+    """Refuse a folder whose README.md is somebody's own, which `write_card` would replace.
+
+    Raises:
+        ValueError: if there is a README.md without the title of our cards.
+    """
+    card = out / CARD_FILE
+    if card.exists() and _TITLE.encode() not in card.read_bytes().splitlines():
+        raise ValueError(f"{card} is not the card of a dataset and would be replaced: move it, or choose another --out")
 
 
 def _counts(subset: Path) -> tuple[dict[str, Any], str, Counter[str]]:

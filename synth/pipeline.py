@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from synth.card import write_card
+from synth.card import check_card, write_card
 from synth.case import Case
 from synth.contents import CONTENTS_FILE, contents, scene_folders
 from synth.dataset import LEFT_OUT_FILE, PROOFS_FILE, SETTINGS_FILE
@@ -93,7 +93,7 @@ def generate(
         progress: called with (scenes done, scenes in all).
 
     Raises:
-        ValueError: if `out` is a file, or holds something that is not this dataset.
+        ValueError: if `out` is a file, or holds something that is not this dataset, or a README.md that is no card.
         OSError: if it cannot be written; scenes that were finished stay, and the same call goes on from there.
     """
     subset = out / config.subset
@@ -120,6 +120,7 @@ def _claim_folder(out: Path, subset: Path, config: GenerateConfig) -> None:
     """Make the folder ours, or refuse one that is not."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"the output must be a folder, but {out} is a file")
+    check_card(out)
     mine = json_bytes({"config": asdict(config), "versions": {"theodolite": version("theodolite")}})
     settings = subset / SETTINGS_FILE
     if settings.exists():

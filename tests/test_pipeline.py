@@ -183,6 +183,16 @@ def test_contents_count_and_fingerprint_what_a_subset_holds(whole, rows):
         assert told["sha256"] == hashlib.sha256((subset / name).read_bytes()).hexdigest()
 
 
+def test_a_readme_of_somebody_else_is_kept_and_nothing_made(whole, tmp_path):
+    (tmp_path / "README.md").write_text("# My thesis\n")
+    with pytest.raises(
+        ValueError, match=r"README\.md is not the card of a dataset .* move it, or choose another --out"
+    ):
+        generate(tmp_path, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "# My thesis\n"
+
+
 def test_refuses_a_folder_that_holds_something_else(whole, tmp_path):
     with pytest.raises(ValueError, match=r"made with seed = 11, this call has 12"):
         generate(whole, replace(CONFIG, seed=12))
