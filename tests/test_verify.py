@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,35 +163,49 @@ def test_every_single_corruption_of_a_question_or_its_proof_is_found(rows, scene
     assert missed == []
 
 
+def without_pictures(files: SceneFiles) -> SceneFiles:
+    """A scene with labels only: not reading its pictures again and again keeps this quick."""
+    trajectories = copy.deepcopy(files.trajectories)
+    for traj in trajectories.values():
+        traj["frames"] = [{}, {}]
+    settings = files.settings | {"config": files.settings["config"] | {"labels_only": True}}
+    return replace(files, trajectories=trajectories, settings=settings)
+
+
+def test_a_scene_without_pictures_is_right_before_it_is_damaged(scenes):
+    assert [check_scene(without_pictures(files), []) for files in scenes.values()] == [[], []]
+
+
 def test_every_single_corruption_of_a_scene_or_trajectory_is_found(scenes):
     rng = np.random.default_rng(1)
     missed = []
     for n in range(100):
-        files = list(scenes.values())[n % len(scenes)]
-        few = dict(list(copy.deepcopy(files.trajectories).items())[:2])
-        for traj in few.values():
-            traj["frames"] = [{}, {}]  # the pictures are whole; not reading them again keeps this quick
+        files = without_pictures(list(scenes.values())[n % len(scenes)])
         scene = copy.deepcopy(files.scene)
         if n % 2:
             damage_scene(rng, scene)
         else:
-            damage_traj(rng, few[list(few)[int(rng.integers(2))]])
-        damaged = SceneFiles(files.folder, scene, sha256(json_bytes(scene)), few)
+            damage_traj(rng, files.trajectories[list(files.trajectories)[int(rng.integers(2))]])
+        damaged = replace(files, scene=scene, scene_sha256=sha256(json_bytes(scene)))
         if not check_scene(damaged, []):
             missed.append(n)
     assert missed == []
 
 
+def with_scene(files: SceneFiles, scene: dict) -> SceneFiles:
+    """Another scene.json, with all fingerprints made to fit."""
+    digest = sha256(json_bytes(scene))
+    trajectories = {name: traj | {"scene_sha256": digest} for name, traj in files.trajectories.items()}
+    return replace(files, scene=scene, scene_sha256=digest, trajectories=trajectories)
+
+
 def test_a_moved_target_is_found_by_geometry_even_when_fingerprints_are_made_to_fit(rows, scenes):
     task, proof = next(row for row in rows if row[1]["task_type"] == "D1")
     files = scenes[proof["transition"]["scene_id"]]
-    scene, trajectories = copy.deepcopy((files.scene, files.trajectories))
+    scene = copy.deepcopy(files.scene)
     item = next(i for i in scene["items"] if i["item_id"] == proof["items"][0]["item_id"])
     item["position"][0] += 0.1
-    digest = sha256(json_bytes(scene))
-    for traj in trajectories.values():
-        traj["scene_sha256"] = digest
-    found = check_rows(SceneFiles(files.folder, scene, digest, trajectories), [(task, proof)])
+    found = check_rows(with_scene(files, scene), [(task, proof)])
     assert any("amodal_box" in mismatch.field for mismatch in found)
 
 

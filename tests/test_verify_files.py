@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
-from synth.files import json_bytes, sha256
+from synth.files import UNKNOWN_PIXEL, json_bytes, sha256
 from synth.pipeline import GenerateConfig, generate
 from synth.verify import verify
 
@@ -167,9 +169,118 @@ def test_a_path_out_of_the_subset_is_not_followed(damaged: Path) -> None:
     assert {m.field for m in found if m.found == "../../x"} == {"transition.scene_id"}
 
 
+def frames(change: Callable[[Any], Any]) -> Callable[[Path], None]:
+    """Change the frames that traj.json lists."""
+
+    def damage(root: Path) -> None:
+        change_json(traj_of(root) / "traj.json", lambda traj: traj.update(frames=change(traj["frames"])))
+
+    return damage
+
+
+def no_picture(root: Path) -> None:
+    (traj_of(root) / "samples-rgb" / "001.png").unlink()
+    frames(lambda f: [f[0], {k: v for k, v in f[1].items() if k != "samples-rgb"}])(root)
+
+
+def no_pictures_at_all(root: Path) -> None:
+    for path in root.rglob("*.png"):
+        path.unlink()
+    for path in root.rglob("traj.json"):
+        change_json(path, lambda traj: traj.update(frames=[{}, {}]))
+
+
+def fitted(name: str, data: Callable[[Path], bytes]) -> Callable[[Path], None]:
+    """Replace a file of the second view, and its fingerprint."""
+
+    def damage(root: Path) -> None:
+        payload = data(traj_of(root))
+        replace_file(traj_of(root) / name / "001.png", payload)
+        frames(lambda f: [f[0], f[1] | {name: f[1][name] | {"sha256": sha256(payload)}}])(root)
+
+    return damage
+
+
+def png(array: np.ndarray) -> bytes:
+    return cv2.imencode(".png", array)[1].tobytes()
+
+
+def own(name: str) -> Callable[[Path], bytes]:
+    return lambda folder: (folder / name).read_bytes()
+
+
+def anchor(name: str, data: bytes | None) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        path = scene_of(root) / "input" / name
+        path.unlink()
+        if data is not None:
+            path.write_bytes(data)
+
+    return damage
+
+
+PICTURES = {
+    "one frame": frames(lambda f: f[:1]),
+    "no frames": frames(lambda f: []),
+    "three frames": frames(lambda f: [*f, f[1]]),
+    "a picture not listed": frames(lambda f: [f[0], {k: v for k, v in f[1].items() if k != "samples-rgb"}]),
+    "a part too many": frames(lambda f: [f[0], f[1] | {"flow": f[1]["depth"]}]),
+    "an entry with more": frames(lambda f: [f[0], f[1] | {"depth": f[1]["depth"] | {"unit": "m"}}]),
+    "a picture gone with its entry": no_picture,
+    "all pictures gone": no_pictures_at_all,
+    "no anchor": anchor("000.png", None),
+    "another anchor": anchor("000.png", png(np.zeros((64, 64, 3), np.uint8))),
+    "no depth of the anchor": anchor("000_depth.png", None),
+    "garbage for depth of the anchor": anchor("000_depth.png", b"hello"),
+    "garbage for ids of the anchor": anchor("000_instances.png", b"hello"),
+    "a text for a picture": fitted("samples-rgb", lambda folder: b"hello"),
+    "half a picture": fitted("samples-rgb", lambda folder: own("samples-rgb/001.png")(folder)[:-200]),
+    "a smaller picture": fitted("samples-rgb", lambda folder: png(np.zeros((32, 64, 3), np.uint8))),
+    "a grey picture": fitted("samples-rgb", lambda folder: png(np.zeros((64, 64), np.uint8))),
+    "the picture of another view": fitted("samples-rgb", own("samples-rgb/000.png")),
+    "ids all unknown": fitted("instances", lambda folder: png(np.full((64, 64), UNKNOWN_PIXEL, np.uint16))),
+    "ids of nothing": fitted("instances", lambda folder: png(np.full((64, 64), 999, np.uint16))),
+    "no depth known": fitted("depth", lambda folder: png(np.zeros((64, 64), np.uint16))),
+}
+
+
+@pytest.mark.parametrize("damage", PICTURES.values(), ids=PICTURES.keys())
+def test_lost_and_replaced_pictures_are_found(damaged: Path, damage: Callable[[Path], Any]) -> None:
+    damage(damaged)
+    assert verify(damaged).mismatches
+
+
+def test_one_unknown_pixel_in_a_room_is_found(damaged: Path) -> None:
+    ids = cv2.imread(str(traj_of(damaged) / "instances" / "001.png"), cv2.IMREAD_UNCHANGED)
+    assert ids is not None
+    ids[5, 5] = UNKNOWN_PIXEL
+    fitted("instances", lambda folder: png(ids))(damaged)
+    assert any(mismatch.field == "instances of frame 1" for mismatch in verify(damaged).mismatches)
+
+
 def test_labels_alone_need_no_pictures(tmp_path: Path) -> None:
     generate(tmp_path, GenerateConfig(num_scenes=1, seed=5, image_size=(64, 64), labels_only=True))
     assert verify(tmp_path).mismatches == []
+
+
+TRAJ_FIELDS = {
+    "commanded": lambda traj: traj["actions"].update(commanded="move forward 9.9 meters"),
+    "commanded, unreadable": lambda traj: traj["actions"].update(commanded="wander about"),
+    "executed, null": lambda traj: traj["actions"].update(executed=None),
+    "kind": lambda traj: traj.update(kind="double_step"),
+    "preset": lambda traj: traj.update(preset="svc"),
+    "convention": lambda traj: traj.update(convention="OpenGL"),
+    "motion": lambda traj: traj.update(motion={"executed": "as commanded", "check": "none"}),
+    "a field too many": lambda traj: traj.update(note="checked"),
+    "a field too few": lambda traj: traj.pop("convention"),
+}
+
+
+@pytest.mark.parametrize("change", TRAJ_FIELDS.values(), ids=TRAJ_FIELDS.keys())
+def test_edited_fields_of_a_trajectory_are_found(damaged: Path, change: Callable[[Any], Any]) -> None:
+    change_json(traj_of(damaged) / "traj.json", change)
+    found = [mismatch for mismatch in verify(damaged).mismatches if traj_of(damaged).name in mismatch.where]
+    assert found or "unreadable" in str(verify(damaged).mismatches)
 
 
 def pictures(root: Path) -> list[Path]:
