@@ -13,12 +13,10 @@ from synth.verify_scene import SceneFiles, actions_of
 
 Fault = tuple[str, Any, Any]
 
-_TASK_KEYS = {"id", "task_type", "messages", "images"}
-_PROOF_KEYS = {"id", "task_type", "variant", "asked", "answer", "transition", "items", "boxes", "margins"} | {
-    "scale",
-    "motion",
-    "versions",
-}
+_KEYS = {"id", "task_type"}
+_TASK_KEYS = _KEYS | {"messages", "images"}
+_PROOF_KEYS = _KEYS | {"variant", "asked", "answer", "items", "boxes", "margins"}
+_PROOF_KEYS |= {"transition", "scale", "motion", "versions"}
 _TRANSITION_KEYS = {"scene_id", "traj_id", "teacher", "frames", "image_size", "K", "T_world_cam", "actions"}
 _ITEM_KEYS = {"item_id", "kind", "role", "before", "after"}
 _BOX_KEYS = {"image", "role", "box_px"}
@@ -58,10 +56,7 @@ def form_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterator
     steps = read_steps(actions_of(traj))
     if not _suits(proof["task_type"], steps):
         yield "task_type", proof["task_type"], f"a task that asks about {len(steps)} actions such as {steps[0][0]}"
-    if proof["task_type"] in _REASONS and proof["margins"]["reason"] != (
-        reason := _REASONS[proof["task_type"]](proof, steps)
-    ):
-        yield "margins.reason", proof["margins"]["reason"], reason
+    yield from _reason_faults(proof, steps)
     yield from _scale_faults(task, proof)
 
 
@@ -115,6 +110,16 @@ def _suits(task_type: str, steps: Steps) -> bool:
     return True
 
 
+def _reason_faults(proof: Any, steps: Steps) -> Iterator[Fault]:
+    """The reason of an answer is the one that claim or boxes show."""
+    reasons = {"A4": _claim_reason, "D4": _identity_reason}
+    if proof["task_type"] not in reasons:
+        return
+    said, reason = proof["margins"]["reason"], reasons[proof["task_type"]](proof, steps)
+    if said != reason:
+        yield "margins.reason", said, reason
+
+
 def _claim_reason(proof: Any, steps: Steps) -> str | None:
     claim = read_steps(proof["margins"]["claim"])
     return "true" if claim == steps else change_of(steps, claim)
@@ -149,9 +154,6 @@ def _identity_reason(proof: Any, steps: Steps) -> str:
     if proof["answer"]["is_same"]:
         return "same object"
     return _OTHER if len(proof["items"]) == 2 else MIRRORED
-
-
-_REASONS = {"A4": _claim_reason, "D4": _identity_reason}
 
 
 def _scale_faults(task: Any, proof: Any) -> Iterator[Fault]:

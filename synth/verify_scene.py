@@ -22,23 +22,8 @@ from synth.writer import CONVENTION
 
 POSE_TOLERANCE = 1e-6
 
-_TRAJ_KEYS = {
-    "traj_id",
-    "teacher",
-    "kind",
-    "preset",
-    "motion",
-    "convention",
-    "scene_sha256",
-    "K",
-    "width",
-    "height",
-} | {
-    "T_world_cam",
-    "actions",
-    "scale",
-    "frames",
-}
+_TRAJ_KEYS = {"traj_id", "teacher", "kind", "preset", "motion", "convention", "scene_sha256"}
+_TRAJ_KEYS |= {"K", "width", "height", "T_world_cam", "actions", "scale", "frames"}
 
 
 @runtime_checkable
