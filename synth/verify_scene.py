@@ -13,6 +13,7 @@ import numpy as np
 from synth.dataset import SETTINGS_FILE, Mismatch
 from synth.files import sha256
 from synth.presets import PHOTO_PRESET_NAME
+from synth.scene import Scene
 from synth.twin import Array, TwinCamera, TwinRoom
 from synth.twin_motion import motion_matrix, read_steps
 from synth.twin_photo import TwinPhoto
@@ -84,13 +85,7 @@ def actions_of(traj: dict[str, Any]) -> str:
 
 def check_trajectories(files: SceneFiles) -> list[Mismatch]:
     """All that must hold of a scene whatever is asked about it."""
-    found = []
-    if files.scene["scene_id"] != files.folder.name:
-        found.append(Mismatch(str(files.folder), "scene_id", files.scene["scene_id"], files.folder.name))
-    for name in sorted({path.name for path in files.folder.glob("traj_*")} - {f"traj_{n}" for n in files.trajectories}):
-        found.append(Mismatch(f"{files.folder.name}/{name}", "traj.json", "no such file", "the poses of this folder"))
-    for digest, views in repeated_pictures(files.trajectories):
-        found.append(Mismatch(files.folder.name, f"picture of {', '.join(views)}", digest, "a picture for each view"))
+    found = [Mismatch(files.folder.name, *rest) for rest in _scene_faults(files)]
     first = next(iter(files.trajectories.values()), None)
     for traj_id, traj in files.trajectories.items():
         where = f"{files.folder.name}/traj_{traj_id}"
@@ -98,6 +93,21 @@ def check_trajectories(files: SceneFiles) -> list[Mismatch]:
         found += [Mismatch(where, *rest) for rest in _field_faults(files, traj)]
         found += [Mismatch(where, *rest) for rest in picture_faults(files, traj_id, traj, first)]
     return found
+
+
+def _scene_faults(files: SceneFiles):
+    if files.scene["scene_id"] != files.folder.name:
+        yield "scene_id", files.scene["scene_id"], files.folder.name
+    if files.scene["type"] == "room":
+        try:  # what rays do not meet, such as a colour, must at least be what a scene may hold
+            Scene.from_dict({key: value for key, value in files.scene.items() if key != "type"})
+        except ValueError as error:
+            yield "scene.json", str(error), "a scene as it was written"
+    folders = {path.name for path in files.folder.glob("traj_*")}
+    for name in sorted(folders - {f"traj_{traj_id}" for traj_id in files.trajectories}):
+        yield f"{name}/traj.json", "no such file", "the poses of this folder"
+    for digest, views in repeated_pictures(files.trajectories):
+        yield f"picture of {', '.join(views)}", digest, "a picture for each view"
 
 
 def _trajectory_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any], first: Any):

@@ -192,6 +192,14 @@ def test_every_single_corruption_of_a_scene_or_trajectory_is_found(scenes):
     assert missed == []
 
 
+def test_a_scene_must_hold_what_scenes_hold_where_no_ray_tells(scenes):
+    files = without_pictures(next(iter(scenes.values())))
+    for change in ({"color": "red"}, {"gloss": None}, {"weight": 1}):
+        scene = copy.deepcopy(files.scene)
+        scene["items"][0]["parts"][0]["material"] |= change
+        assert {mismatch.field for mismatch in check_scene(with_scene(files, scene), [])} == {"scene.json"}
+
+
 def with_scene(files: SceneFiles, scene: dict) -> SceneFiles:
     """Another scene.json, with all fingerprints made to fit."""
     digest = sha256(json_bytes(scene))
