@@ -7,26 +7,34 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from synth.dataset import find_subsets, tasks_file
+from synth.dataset import SETTINGS_FILE, find_subsets, tasks_file
 from synth.files import write_whole
-from synth.photo import CITATION
 
-_ABOUT = {
-    "render": "Simulated rooms, ray cast: picture, depth and ids are exact. Made by Theodolite; Apache-2.0. Some "
-    "surfaces carry photographs and textures from scikit-image's data folder (their terms are in its README).",
-    "depthwarp": "A real photograph with measured depth, seen from new places by warping; what was never seen stays "
-    f"empty. {CITATION}",
-}
+CARD_FILE = "README.md"
+
+_TITLE = "# Spatial questions with exact answers"
+"""The line by which a card of ours is known."""
 
 
 def write_card(out: Path) -> None:
     """Write README.md for all subsets in a dataset's folder."""
     subsets = [(path, *_counts(path)) for path in find_subsets(out)]
-    write_whole(out / "README.md", (_head(subsets) + _body(subsets)).encode())
+    write_whole(out / CARD_FILE, (_head(subsets) + _body(subsets)).encode())
+
+
+def check_card(out: Path) -> None:
+    """Refuse a folder whose README.md is somebody's own, which `write_card` would replace.
+
+    Raises:
+        ValueError: if there is a README.md without the title of our cards.
+    """
+    card = out / CARD_FILE
+    if card.exists() and _TITLE.encode() not in card.read_bytes().splitlines():
+        raise ValueError(f"{card} is not the card of a dataset and would be replaced: move it, or choose another --out")
 
 
 def _counts(subset: Path) -> tuple[dict[str, Any], str, Counter[str]]:
-    config = json.loads((subset / "generation.json").read_bytes())["config"]
+    config = json.loads((subset / SETTINGS_FILE).read_bytes())["config"]
     file = tasks_file(subset)
     with file.open(encoding="utf-8") as lines:
         return config, file.name, Counter(json.loads(line)["task_type"] for line in lines)
@@ -40,26 +48,47 @@ def _head(subsets: list[Any]) -> str:
 
 
 def _body(subsets: list[Any]) -> str:
-    tasks = sorted({task for *_, counts in subsets for task in counts})
-    rows = ["| subset | " + " | ".join(tasks) + " | all |", "|---|" + "---|" * (len(tasks) + 1)]
-    for path, _, _, counts in subsets:
-        cells = [str(counts[task]) for task in tasks]
-        rows.append(f"| {path.name} | " + " | ".join([*cells, str(counts.total())]) + " |")
+    rows = card_table({path.name: counts for path, _, _, counts in subsets})
     how = [_how(path, config) for path, config, _, _ in subsets]
     return "\n".join([_LEAD, *rows, "", *how, _TAIL])
+
+
+def card_table(questions: dict[str, Counter[str]]) -> list[str]:
+    """Lines of the table that counts the questions of each subset by task."""
+    tasks = sorted({task for counts in questions.values() for task in counts})
+    rows = ["| subset | " + " | ".join(tasks) + " | all |", "|---|" + "---|" * (len(tasks) + 1)]
+    for name, counts in questions.items():
+        cells = [str(counts[task]) for task in tasks]
+        rows.append(f"| {name} | " + " | ".join([*cells, str(counts.total())]) + " |")
+    return rows
 
 
 def _how(path: Path, config: dict[str, Any]) -> str:
     settings = ", ".join(f"{key} {_plain(value)}" for key, value in config.items())
     pictures = " Labels only: pictures were not asked for." if config["labels_only"] else ""
-    return f"**{path.name}.** {_ABOUT[config['teacher']]}{pictures} Settings: {settings}.\n"
+    return f"**{path.name}.** {_about(config['teacher'])}{pictures} Settings: {settings}.\n"
+
+
+def _about(teacher: str) -> str:
+    if teacher == "render":
+        return _ROOMS
+    # Imported where it is cited: verify reads the table alone, and has its workers to start.
+    from synth.photo import CITATION
+
+    return f"{_PHOTO} {CITATION}"
 
 
 def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-_LEAD = """# Spatial questions with exact answers
+_ROOMS = (
+    "Simulated rooms, ray cast: picture, depth and ids are exact. Made by Theodolite; Apache-2.0. Some "
+    "surfaces carry photographs and textures from scikit-image's data folder (their terms are in its README)."
+)
+_PHOTO = "A real photograph with measured depth, seen from new places by warping; what was never seen stays empty."
+
+_LEAD = f"""{_TITLE}
 
 Egocentric camera motions, the view before and after, and questions about them in the layout of World2VLM
 (arXiv 2604.26934): A1 motion distance, A2 motion orientation, A3 several steps, A4 is a claimed motion true, D1 box
@@ -71,7 +100,7 @@ _TAIL = """Files of a subset: one question a line in `tasks*.jsonl` (id, task_ty
 same line of `proofs.jsonl`, `scenes/<scene>/` with scene.json, the anchor in `input/`, and a folder for each
 trajectory (traj.json, samples-rgb; depth as 16-bit z-depth in mm, 0 unknown; instances: 0 the room, k + 1 the k-th
 item of scene.json, 65535 unknown). `left_out.json` counts what was not asked, by cause;
-`generation.json` holds the settings.
+`generation.json` holds the settings, `contents.json` the fingerprints of these files.
 
 Conventions: camera x right, y down, z forward; T_a_b takes b-coordinates to a-coordinates; metres; the centre of the
 first pixel is (0.5, 0.5); boxes in words are thousandths of the image, true pixels are in the proof.

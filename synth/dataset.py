@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ TASK_FILES = ("tasks.jsonl", "tasks_demo.jsonl")
 """Names that the file of questions may have."""
 
 PROOFS_FILE = "proofs.jsonl"
+LEFT_OUT_FILE = "left_out.json"
+SETTINGS_FILE = "generation.json"
 
 Row = tuple[dict[str, Any], dict[str, Any]]
 """A question and its proof."""
@@ -56,30 +59,46 @@ def read_rows(subset: Path, numbers: Container[int] | None = None) -> Iterator[R
     Raises:
         ValueError: if a line is no JSON object, the proofs are missing, or one file has fewer of the lines.
     """
-    tasks, proofs = read_lines(tasks_file(subset), numbers), read_lines(subset / PROOFS_FILE, numbers)
-    for (_, task), (_, proof) in zip(tasks, proofs, strict=True):
-        yield task, proof
+    tasks, proofs = tasks_file(subset), subset / PROOFS_FILE
+    for task, proof in zip_longest(read_lines(tasks, numbers), read_lines(proofs, numbers)):
+        if task is None or proof is None:
+            raise ValueError(
+                f"{tasks} has {count_lines(tasks)} lines and {proofs} has {count_lines(proofs)}: "
+                "every question needs its proof on the same line"
+            )
+        yield task[1], proof[1]
+
+
+def count_lines(path: Path) -> int:
+    """How many lines a file has, the last one with or without its line break."""
+    with path.open("rb") as lines:
+        return sum(1 for _ in lines)
 
 
 def read_lines(path: Path, numbers: Container[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbered rows of a file of questions or proofs; only those asked for are parsed.
 
     Raises:
-        ValueError: if the file is missing, or a line is no JSON object.
+        ValueError: if the file is missing, or a line is no JSON object in UTF-8.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing: every question needs its proof")
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if numbers is None or number in numbers:
                 yield number, _row(path, number, line)
 
 
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        text = line.decode("utf-8")
+        row = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} line {number} is no UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}"
+        ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} line {number} is no JSON: {error}") from None
     if not isinstance(row, dict):
-        raise ValueError(f"{path} line {number} must be a JSON object, got {line[:40].strip()!r}")
+        raise ValueError(f"{path} line {number} must be a JSON object, got {text[:40].strip()!r}")
     return row

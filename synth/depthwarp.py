@@ -23,7 +23,7 @@ from geom.se3 import SE3
 from geom.visibility import Partition, in_view, partition
 from geom.warp import forward_warp
 from synth.photo import Photo
-from synth.presets import Family, Preset, Sizes
+from synth.presets import PHOTO_PRESET_NAME, Family, Preset, Sizes
 from synth.transition import UNKNOWN, View
 
 HOLE_COLOUR = (255, 0, 255)
@@ -289,7 +289,7 @@ def _photo_preset() -> Preset:
         for signs in product((1, -1), repeat=len(word)):
             kinds = tuple(map(ActionKind.of, word, signs))
             families[len(word)].append(Family(kinds, tuple(grids[k.axis] for k in kinds)))
-    return Preset("photo", tuple(families[1]), tuple(families[2]))
+    return Preset(PHOTO_PRESET_NAME, tuple(families[1]), tuple(families[2]))
 
 
 PHOTO_PRESET = _photo_preset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 try:
     import fcntl
@@ -22,6 +24,7 @@ except ImportError:
 
 UNKNOWN_PIXEL = 65535
 _MAX_DEPTH_MM = 65535
+_PNG_END = b"IEND\xaeB`\x82"
 
 
 def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
@@ -98,6 +101,24 @@ def read_raster(path: Path) -> NDArray[np.uint16]:
     if raster is None or raster.dtype != np.uint16 or raster.ndim != 2:
         raise ValueError(f"{path} must be a 16-bit PNG of one channel; is it truncated?")
     return np.asarray(raster, np.uint16)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as written, whose parts all fit their checksums; it is not unpacked.
+
+    Raises:
+        ValueError: if the file is no whole PNG of 8-bit colour.
+    """
+    # Unpacking takes twenty times as long and says no more of a file that is whole.
+    data = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            picture.verify()
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} must be a whole PNG: {error}") from None
+    if picture.mode != "RGB" or not data.endswith(_PNG_END):
+        raise ValueError(f"{path} must be a PNG of 8-bit colour, got {picture.mode}; is it truncated?")
+    return picture.height, picture.width
 
 
 def sha256(data: bytes) -> str:

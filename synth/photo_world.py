@@ -14,10 +14,9 @@ from geom.se3 import SE3
 from synth.case import Claims
 from synth.depthwarp import MAX_HOLES, PHOTO_PRESET, PhotoEvidence, hole_share
 from synth.photo import CITATION, motorcycle
-from synth.room_world import MOTION
 from synth.stages import Stages
 from synth.transition import Trajectory, View
-from synth.worlds import scene_id
+from synth.worlds import MOTION, motion_kind, scene_id
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
@@ -72,7 +71,7 @@ class PhotoWorld:
         singles = [PHOTO_PRESET.single[i % len(PHOTO_PRESET.single)] for i in range(_SINGLES)]
         multis = [PHOTO_PRESET.multi[i] for i in rng.permutation(len(PHOTO_PRESET.multi))[:_MULTIS]]
         for number, family in enumerate(singles + multis):
-            kind = "single_step" if len(family.kinds) == 1 else "multi_step"
+            kind = motion_kind(len(family.kinds))
             traj = self._trajectory(f"{number:02d}_{family.name}", family.sample(rng))
             if hole_share(self.view(traj.T_world_cam[1])) > MAX_HOLES:
                 left_out[f"trajectory: more than {MAX_HOLES:.0%} of the view was never seen"] += 1

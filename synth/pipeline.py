@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from synth.card import write_card
+from synth.card import check_card, write_card
 from synth.case import Case
+from synth.contents import CONTENTS_FILE, contents
+from synth.dataset import LEFT_OUT_FILE, PROOFS_FILE, SETTINGS_FILE
 from synth.evidence import Sight
 from synth.files import json_bytes, only_run, write_whole
 from synth.presets import PRESETS
@@ -25,8 +27,6 @@ from synth.transition import Transition
 from synth.workers import run_jobs
 from synth.worlds import SUBSETS, open_world, scene_id
 from synth.writer import ROWS, SceneWriter
-
-SETTINGS = "generation.json"
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,15 @@ def generate(
         progress: called with (scenes done, scenes in all).
 
     Raises:
-        ValueError: if `out` is a file, holds something that is not this dataset, or another run is writing it.
+        ValueError: if `out` is a file, holds something that is not this dataset, or a README.md that is no card, or
+            another run is writing it.
         OSError: if it cannot be written; scenes that were finished stay, and the same call goes on from there.
     """
     subset = out / config.subset
     _claim_folder(out, subset, config)
     summary = Summary()
-    with only_run(subset / SETTINGS):
-        if not (subset / config.tasks_file).exists():
+    with only_run(subset / SETTINGS_FILE):
+        if not (subset / CONTENTS_FILE).exists():
             _make_scenes(subset, config, summary, workers, progress)
             _assemble(subset, config)
         _drop_rows(subset)
@@ -131,14 +132,15 @@ def _claim_folder(out: Path, subset: Path, config: GenerateConfig) -> None:
     """Make the folder ours, or refuse one that is not."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"the output must be a folder, but {out} is a file")
+    check_card(out)
     mine = json_bytes({"config": asdict(config), "versions": {"theodolite": version("theodolite")}})
-    settings = subset / SETTINGS
+    settings = subset / SETTINGS_FILE
     if settings.exists():
         _check_same(json.loads(settings.read_bytes()), json.loads(mine), subset)
         return
     if subset.exists() and any(not path.name.startswith(".") for path in subset.iterdir()):
         raise ValueError(
-            f"{subset} is not empty and holds no {SETTINGS}: it is no dataset of ours; choose another --out"
+            f"{subset} is not empty and holds no {SETTINGS_FILE}: it is no dataset of ours; choose another --out"
         )
     subset.mkdir(parents=True, exist_ok=True)
     write_whole(settings, mine)
@@ -187,7 +189,7 @@ def _ask(writer: SceneWriter, case: Case, config: GenerateConfig, seed: tuple[in
 
 
 def _assemble(subset: Path, config: GenerateConfig) -> None:
-    """Join the scenes' rows, in order, into the subset's files; the questions last, they mark it as whole."""
+    """Join the scenes' rows, in order, into the subset's files; what they hold last, it marks them as whole."""
     folders = [subset / "scenes" / scene_id(config, index) for index in range(config.num_scenes)]
 
     def rows(part: str) -> Iterator[Any]:
@@ -196,9 +198,10 @@ def _assemble(subset: Path, config: GenerateConfig) -> None:
     left_out: Counter[str] = Counter()
     for counts in rows("left_out"):
         left_out.update(counts)
-    write_whole(subset / "left_out.json", json_bytes(dict(sorted(left_out.items()))))
-    write_whole(subset / "proofs.jsonl", (json_bytes(row) for some in rows("proofs") for row in some))
+    write_whole(subset / LEFT_OUT_FILE, json_bytes(dict(sorted(left_out.items()))))
+    write_whole(subset / PROOFS_FILE, (json_bytes(row) for some in rows("proofs") for row in some))
     write_whole(subset / config.tasks_file, (json_bytes(row) for some in rows("tasks") for row in some))
+    write_whole(subset / CONTENTS_FILE, json_bytes(contents(subset)))
 
 
 def _drop_rows(subset: Path) -> None:
@@ -211,4 +214,4 @@ def _count(subset: Path, config: GenerateConfig, summary: Summary) -> None:
     summary.transitions = sum(1 for _ in (subset / "scenes").glob("*/traj_*"))
     with (subset / config.tasks_file).open() as lines:
         summary.questions.update(json.loads(line)["task_type"] for line in lines)
-    summary.left_out.update(json.loads((subset / "left_out.json").read_bytes()))
+    summary.left_out.update(json.loads((subset / LEFT_OUT_FILE).read_bytes()))

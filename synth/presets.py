@@ -15,6 +15,9 @@ import numpy as np
 
 from geom.actions import Action, ActionKind, ActionSequence
 
+PHOTO_PRESET_NAME = "photo"
+"""Of the small motions around a photograph (`synth.depthwarp`)."""
+
 SIZE_TOLERANCE = 1e-6
 """How near a size must be to its grid to count as on it, metres or degrees."""
 

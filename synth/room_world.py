@@ -14,7 +14,6 @@ import torch
 from geom.actions import ActionSequence
 from geom.camera import PinholeCamera
 from geom.raycast import Hit
-from geom.scale import Scale
 from geom.se3 import SE3
 from synth.case import Claims
 from synth.evidence import RoomEvidence
@@ -24,7 +23,7 @@ from synth.rooms import make_room
 from synth.shading import Shader
 from synth.stages import Stages
 from synth.transition import ROOM, Trajectory, View
-from synth.worlds import scene_id
+from synth.worlds import MOTION, ROOM_SCALE, scene_id
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 _HFOV_DEG = (60.0, 90.0)
 _TRIES = 40
 _OF_EACH_KIND = 6
-_SCALE = Scale("metric", "simulated room, sizes in metres")
-MOTION = {"executed": "as commanded", "check": "not needed: the camera is simulated"}
-"""How a simulated camera's executed motion is known."""
 
 
 class RoomWorld:
@@ -118,7 +114,7 @@ class RoomWorld:
     def _trajectory(self, traj_id: str, actions: ActionSequence) -> Trajectory:
         T_world_after = self.T_world_anchor @ actions.pose()
         T_world_cam = SE3.stack([self.T_world_anchor, T_world_after])
-        return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, _SCALE)
+        return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, ROOM_SCALE)
 
     def _about(self, kind: str) -> dict[str, Any]:
         return {"teacher": self.teacher, "kind": kind, "preset": self.preset.name, "motion": MOTION}

@@ -189,6 +189,12 @@ class TwinRoom:
         """z-depth and owner of what is seen at pixel positions."""
         return self.first(cam.center, cam.rays(u, v))
 
+    def landmarks(self, cam: TwinCamera) -> Array:
+        """Pixel positions, (n, 2), where something of an item should show: the middles of its solids in view."""
+        p_cam = cam.to_cam(self.A[self.owner >= 0, :3, 3])
+        uv = cam.pixels(p_cam[p_cam[:, 2] > _Z_NEAR])
+        return uv[((uv >= 0) & (uv < [cam.width, cam.height])).all(1)]
+
     def sees(self, p_world: Array, center: Array) -> Any:
         """Whether nothing stands between a camera centre and points of surfaces."""
         return self.first(center, p_world - center)[0] >= 1 - 1e-3

@@ -15,7 +15,7 @@ from synth.twin import Array, TwinCamera
 
 _SAME_SURFACE, _HIDES, _BEHIND_SURFACE = 0.02, 0.01, 0.02
 _MAX_PARALLAX, _MAX_DOUBT, _MAX_HALF_PX = 0.1, 0.02, 1e-3
-_SIGHT_STEPS, _MAX_POINTS = 24, 4000
+_SIGHT_STEPS, _MAX_POINTS, _LANDMARKS = 24, 4000, 48
 _ROOM, _UNKNOWN = -1, -2
 
 
@@ -95,6 +95,11 @@ class TwinPhoto:
         z, owner = self.raster(cam)
         at = v.astype(int), u.astype(int)
         return z[at], owner[at]
+
+    def landmarks(self, cam: TwinCamera) -> Array:
+        """Pixel positions, (n, 2), to compare: many, for the raster is there already."""
+        grid = np.meshgrid(*(np.linspace(0, size - 1, _LANDMARKS) for size in (cam.width, cam.height)))
+        return np.stack(grid, -1).reshape(-1, 2)
 
     def _lifted(self, item: int) -> tuple[Array, Array]:
         own = self.owner == item

@@ -2,18 +2,20 @@
 
 What is compared how: texts and typed answers exactly; poses and K to 1e-6; boxes to a thousandth of the image (the
 visible one to a pixel); shares to 0.01. Pictures are held to the fingerprints in traj.json, and the depth and
-instance rasters besides to rays cast anew.
+instance rasters besides to rays cast anew; files and their lines to the fingerprints in contents.json.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from synth.dataset import Mismatch, Row, find_subsets, read_rows
+from synth.contents import scene_folders
+from synth.dataset import Mismatch, Row
+from synth.verify_files import BROKEN, card_faults, file_faults, read_subset, subset_folders
 from synth.workers import run_jobs
 
 if TYPE_CHECKING:
@@ -41,13 +43,18 @@ def verify(root: Path, *, workers: int = 1, progress: Callable[[int, int], None]
         ValueError: if there is no dataset there.
     """
     report = Report()
-    jobs: list[tuple[Path, str, list[Row]]] = []
-    for subset in find_subsets(root):
-        rows, broken = _read_rows(subset)
-        report.labels += sum(map(len, rows.values()))
-        report.mismatches += broken
-        names = {p.name for p in (subset / "scenes").glob("*") if p.is_dir()} | rows.keys()
-        jobs += [(subset, name, rows.get(name, [])) for name in sorted(names)]
+    jobs: list[Job] = []
+    questions: dict[str, Counter[str]] = {}
+    subsets = subset_folders(root)
+    for subset in subsets:
+        rows, broken = read_subset(subset)
+        some_jobs, homeless = _jobs(subset, rows)
+        jobs += some_jobs
+        report.labels += len(rows)
+        report.mismatches += [*broken, *file_faults(subset), *homeless]
+        questions[subset.name] = Counter(str(task.get("task_type")) for task, _ in rows)
+    if root not in subsets:
+        report.mismatches += card_faults(root, questions)
     report.scenes = len(jobs)
     for done, found in enumerate(run_jobs(_check_scene, jobs, workers), start=1):
         report.mismatches += found
@@ -56,34 +63,36 @@ def verify(root: Path, *, workers: int = 1, progress: Callable[[int, int], None]
     return report
 
 
-def _read_rows(subset: Path) -> tuple[dict[str, list[Row]], list[Mismatch]]:
-    rows: dict[str, list[Row]] = defaultdict(list)
-    seen: set[str] = set()
-    broken = []
-    for number, (task, proof) in enumerate(read_rows(subset), start=1):
-        where = f"{subset.name}:{number}"
-        if task.get("id") != proof.get("id"):
-            broken.append(Mismatch(where, "id", task.get("id"), proof.get("id")))
-        if str(task.get("id")) in seen:
-            broken.append(Mismatch(where, "id", task.get("id"), "an id that occurs once"))
-        seen.add(str(task.get("id")))
-        rows[str(proof.get("transition", {}).get("scene_id"))].append((task, proof))
-    return rows, broken
+Job = tuple[Path, list[Row]]
+"""A scene's folder and the questions about it."""
 
 
-_BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
-"""What reading a damaged scene or proof may raise: it is then a mismatch like any other."""
+def _jobs(subset: Path, rows: list[Row]) -> tuple[list[Job], list[Mismatch]]:
+    """A job for each scene, and the questions whose scene is not there."""
+    of_scene: dict[str, list[Row]] = {folder.name: [] for folder in scene_folders(subset)}
+    homeless = []
+    for number, (task, proof) in enumerate(rows, start=1):
+        name = _scene_of(proof)
+        if name in of_scene:
+            of_scene[name].append((task, proof))
+        else:
+            homeless.append(Mismatch(f"{subset.name}:{number}", "transition.scene_id", name, "a scene of this subset"))
+    return [(subset / "scenes" / name, some) for name, some in of_scene.items()], homeless
 
 
-def _check_scene(job: tuple[Path, str, list[Row]]) -> list[Mismatch]:
+def _scene_of(proof: dict[str, Any]) -> str:
+    where = proof.get("transition")
+    return str(where.get("scene_id") if isinstance(where, dict) else where)
+
+
+def _check_scene(job: Job) -> list[Mismatch]:
     # Imported where the work is done: a parent that only hands out jobs starts its workers at once.
     from synth.verify_scene import SceneFiles
 
-    subset, scene_id, rows = job
-    folder = subset / "scenes" / scene_id
+    folder, rows = job
     try:
         files = SceneFiles.read(folder)
-    except _BROKEN as error:
+    except BROKEN as error:
         return [_unreadable(folder, error)]
     return check_scene(files, rows)
 
@@ -94,7 +103,7 @@ def check_scene(files: SceneFiles, rows: list[Row]) -> list[Mismatch]:
 
     try:
         found = check_trajectories(files)
-    except _BROKEN as error:
+    except BROKEN as error:
         found = [_unreadable(files.folder, error)]
     return found + check_rows(files, rows)
 
@@ -111,6 +120,6 @@ def check_rows(files: SceneFiles, rows: list[Row]) -> list[Mismatch]:
     for task, proof in rows:
         try:
             found += check_record(files, task, proof)
-        except _BROKEN as error:
+        except BROKEN as error:
             found.append(Mismatch(str(proof.get("id")), "proof", f"unreadable: {error!r}", "a proof as it was written"))
     return found

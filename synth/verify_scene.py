@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synth.dataset import Mismatch
-from synth.files import UNKNOWN_PIXEL, read_raster, sha256
+from synth.dataset import SETTINGS_FILE, Mismatch
+from synth.files import sha256
+from synth.presets import PHOTO_PRESET_NAME
+from synth.scene import Scene
 from synth.twin import Array, TwinCamera, TwinRoom
 from synth.twin_motion import motion_matrix, read_steps
 from synth.twin_photo import TwinPhoto
+from synth.verify_pictures import picture_faults, repeated_pictures
+from synth.worlds import MOTION, ROOM_SCALE, TEACHERS, motion_kind
+from synth.writer import CONVENTION
 
 POSE_TOLERANCE = 1e-6
-_LATTICE = 8
-_CURVED_M = 0.003
-"""Triangles stand in for curved surfaces when views are rendered; their sagitta stays below this."""
+
+_TRAJ_KEYS = {"traj_id", "teacher", "kind", "preset", "motion", "convention", "scene_sha256"}
+_TRAJ_KEYS |= {"K", "width", "height", "T_world_cam", "actions", "scale", "frames"}
 
 
 @runtime_checkable
@@ -34,17 +38,19 @@ class Twin(Protocol):
     def visible_box(self, item: int, cam: TwinCamera, amodal: Array) -> Array: ...
     def partition(self, item: int, cam: TwinCamera, *, fine: bool = False) -> dict[str, Any] | None: ...
     def surface(self, cam: TwinCamera, u: Array, v: Array) -> tuple[Array, Any]: ...
+    def landmarks(self, cam: TwinCamera) -> Array: ...
     def sees(self, p_world: Array, center: Array) -> Any: ...
 
 
 @dataclass(frozen=True)
 class SceneFiles:
-    """scene.json and all traj.json of one scene."""
+    """scene.json and all traj.json of one scene, and the settings that its subset was made with."""
 
     folder: Path
     scene: dict[str, Any]
     scene_sha256: str
     trajectories: dict[str, dict[str, Any]]
+    settings: dict[str, Any]
 
     @staticmethod
     def read(folder: Path) -> SceneFiles:
@@ -54,7 +60,8 @@ class SceneFiles:
             path.parent.name.removeprefix("traj_"): json.loads(path.read_bytes())
             for path in sorted(folder.glob("traj_*/traj.json"))
         }
-        return SceneFiles(folder, json.loads(payload), sha256(payload), trajectories)
+        settings = json.loads((folder.parents[1] / SETTINGS_FILE).read_bytes())
+        return SceneFiles(folder, json.loads(payload), sha256(payload), trajectories, settings)
 
     @cached_property
     def twin(self) -> Twin:
@@ -78,15 +85,29 @@ def actions_of(traj: dict[str, Any]) -> str:
 
 def check_trajectories(files: SceneFiles) -> list[Mismatch]:
     """All that must hold of a scene whatever is asked about it."""
-    found = []
-    if files.scene["scene_id"] != files.folder.name:
-        found.append(Mismatch(str(files.folder), "scene_id", files.scene["scene_id"], files.folder.name))
+    found = [Mismatch(files.folder.name, *rest) for rest in _scene_faults(files)]
     first = next(iter(files.trajectories.values()), None)
     for traj_id, traj in files.trajectories.items():
         where = f"{files.folder.name}/traj_{traj_id}"
         found += [Mismatch(where, *rest) for rest in _trajectory_faults(files, traj_id, traj, first)]
-        found += [Mismatch(where, *rest) for rest in _file_faults(files, traj_id, traj, first)]
+        found += [Mismatch(where, *rest) for rest in _field_faults(files, traj)]
+        found += [Mismatch(where, *rest) for rest in picture_faults(files, traj_id, traj, first)]
     return found
+
+
+def _scene_faults(files: SceneFiles):
+    if files.scene["scene_id"] != files.folder.name:
+        yield "scene_id", files.scene["scene_id"], files.folder.name
+    if files.scene["type"] == "room":
+        try:  # what rays do not meet, such as a colour, must at least be what a scene may hold
+            Scene.from_dict({key: value for key, value in files.scene.items() if key != "type"})
+        except ValueError as error:
+            yield "scene.json", str(error), "a scene as it was written"
+    folders = {path.name for path in files.folder.glob("traj_*")}
+    for name in sorted(folders - {f"traj_{traj_id}" for traj_id in files.trajectories}):
+        yield f"{name}/traj.json", "no such file", "the poses of this folder"
+    for digest, views in repeated_pictures(files.trajectories):
+        yield f"picture of {', '.join(views)}", digest, "a picture for each view"
 
 
 def _trajectory_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any], first: Any):
@@ -94,7 +115,7 @@ def _trajectory_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any], fi
         yield "traj_id", traj["traj_id"], traj_id
     if traj["scene_sha256"] != files.scene_sha256:
         yield "scene.json", files.scene_sha256, traj["scene_sha256"]
-    for key in ("K", "width", "height", "scale", "teacher"):
+    for key in ("K", "width", "height", "scale"):
         if traj[key] != first[key]:
             yield key, traj[key], first[key]
     T = np.array(traj["T_world_cam"])
@@ -109,52 +130,24 @@ def _trajectory_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any], fi
         yield "T_world_cam[1]", T[1].tolist(), expected.tolist()
 
 
-def _file_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any], first: Any):
-    folder = files.folder / f"traj_{traj_id}"
-    for i, frame in enumerate(traj["frames"]):
-        for name, entry in frame.items():
-            if entry["file"] != f"{name}/{i:03d}.png":
-                yield f"frames[{i}].{name}.file", entry["file"], f"{name}/{i:03d}.png"
-            path = folder / name / f"{i:03d}.png"
-            digest = sha256(path.read_bytes()) if path.is_file() else "no such file"
-            if digest != entry["sha256"]:
-                yield str(path.relative_to(files.folder)), digest, entry["sha256"]
-        # All trajectories start from one view: its rasters are cast again once, elsewhere only their bytes compared.
-        if frame and (i == 1 or traj is first):
-            yield from _raster_faults(files, traj_id, i)
-        elif frame != first["frames"][0]:
-            yield "frames[0]", frame, first["frames"][0]
-
-
-def _raster_faults(files: SceneFiles, traj_id: str, frame: int):
-    """Hold depth and instances to rays cast anew, on a lattice; edges may differ by a pixel."""
-    cam = files.camera(traj_id, frame)
-    folder = files.folder / f"traj_{traj_id}"
-    try:
-        ids = read_raster(folder / "instances" / f"{frame:03d}.png").astype(int)
-        mm = read_raster(folder / "depth" / f"{frame:03d}.png").astype(float)
-    except (OSError, ValueError) as error:
-        yield f"rasters of frame {frame}", str(error), "16-bit rasters"
-        return
-    if ids.shape != (cam.height, cam.width) or mm.shape != ids.shape:
-        yield f"rasters of frame {frame}", ids.shape, (cam.height, cam.width)
-        return
-    rows, cols = (np.linspace(2, size - 3, _LATTICE).astype(int) for size in ids.shape)
-    rows, cols = (grid.ravel() for grid in np.meshgrid(rows, cols, indexing="ij"))
-    z, owner = files.twin.surface(cam, cols + 0.5, rows + 0.5)
-    for row, col, z_m, item in zip(*(x.tolist() for x in (rows, cols, z, owner)), strict=True):
-        around = slice(row - 1, row + 2), slice(col - 1, col + 2)
-        yield from _pixel_faults(ids[around], mm[around], z_m, item, (frame, row, col))
-
-
-def _pixel_faults(ids: NDArray[np.integer], mm: Array, z_m: float, item: int, at: tuple[int, int, int]):
-    place = f"frame {at[0]}, row {at[1]}, column {at[2]}"
-    if ids[1, 1] == UNKNOWN_PIXEL:
-        return
-    if not (ids == item + 1).any():
-        yield f"instances at {place}", int(ids[1, 1]), item + 1
-    elif (ids == ids[1, 1]).all():
-        # Across the 3 x 3 pixels depth may change by as much as its neighbours show; the rest is rounding.
-        slack = 1.0 + 1000 * _CURVED_M + np.abs(mm - mm[1, 1]).max()
-        if not abs(mm[1, 1] - 1000 * z_m) <= slack:
-            yield f"depth at {place}", f"{mm[1, 1]:.0f} mm", f"{1000 * z_m:.1f} mm"
+def _field_faults(files: SceneFiles, traj: dict[str, Any]):
+    """What traj.json says besides poses and pictures: known words, and true of the motion and the settings."""
+    config, is_room, done = files.settings["config"], files.scene["type"] == "room", actions_of(traj)
+    expected = {
+        "teacher": TEACHERS[files.scene["type"]],
+        "kind": motion_kind(len(read_steps(done))),
+        "preset": config["preset"] if is_room else PHOTO_PRESET_NAME,
+        "motion": MOTION,
+        "convention": CONVENTION,
+        "actions": {"commanded": done, "executed": done},
+    }
+    if is_room:
+        width, height = config["image_size"]
+        expected |= {"width": width, "height": height, "scale": ROOM_SCALE.to_dict()}
+    for key, value in expected.items():
+        if traj[key] != value:
+            yield key, traj[key], value
+    if traj["teacher"] != config["teacher"]:
+        yield "teacher", traj["teacher"], config["teacher"]
+    if traj.keys() != _TRAJ_KEYS:
+        yield "keys", sorted(traj), sorted(_TRAJ_KEYS)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from geom.camera import PinholeCamera
+from geom.scale import Scale
 from geom.se3 import SE3
 from synth.case import Claims
 from synth.evidence import Evidence
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 
 SUBSETS = {"render": "Render-SimulatedScene", "depthwarp": "DepthWarp-RealScene"}
 """Teacher to name of its subset."""
+
+TEACHERS = {"room": "render", "photo": "depthwarp"}
+"""Type of a scene to the teacher that shows it."""
+
+MOTION = {"executed": "as commanded", "check": "not needed: the camera is simulated"}
+"""How a simulated camera's executed motion is known."""
+
+ROOM_SCALE = Scale("metric", "simulated room, sizes in metres")
+
+
+def motion_kind(num_actions: int) -> str:
+    """What traj.json calls a motion of so many actions."""
+    return "single_step" if num_actions == 1 else "multi_step"
 
 
 @runtime_checkable

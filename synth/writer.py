@@ -17,6 +17,9 @@ from synth.transition import Trajectory, View
 ROWS = "rows.json"
 """What a finished scene folder hands to the assembly of the subset, and loses then."""
 
+ANCHOR_FILES = {"samples-rgb": "000.png", "depth": "000_depth.png", "instances": "000_instances.png"}
+"""Parts of a view to their files in `input/`."""
+
 CONVENTION = (
     "T_a_b takes b-coordinates to a-coordinates; camera x right, y down, z forward; world z up; metres; "
     "the centre of the first pixel is (0.5, 0.5)"
@@ -50,7 +53,7 @@ class SceneWriter:
         if view.image is None:
             return
         for name, data in self._encode(view):
-            self._anchor.append(self._write(self.folder / "input" / _FILES[name], data))
+            self._anchor.append(self._write(self.folder / "input" / ANCHOR_FILES[name], data))
 
     def trajectory(self, traj: Trajectory, after: View, about: dict[str, Any]) -> None:
         """Write a trajectory, with its views if they have pictures."""
@@ -111,6 +114,3 @@ class SceneWriter:
         with self.stages("write"):
             write_whole(path, data)
         return path, sha256(data)
-
-
-_FILES = {"samples-rgb": "000.png", "depth": "000_depth.png", "instances": "000_instances.png"}

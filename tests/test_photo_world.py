@@ -14,10 +14,11 @@ import pytest
 from synth import photo_world
 from synth.dataset import read_rows
 from synth.depthwarp import HOLE_COLOUR
-from synth.files import UNKNOWN_PIXEL, depth_png, json_bytes, read_raster, sha256
+from synth.files import UNKNOWN_PIXEL, depth_png, items_png, json_bytes, read_raster, sha256
 from synth.photo import CITATION, motorcycle
 from synth.pipeline import GenerateConfig, generate
 from synth.tasks import MAX_QUESTIONS
+from synth.transition import UNKNOWN
 from synth.verify import verify
 
 CONFIG = GenerateConfig(num_scenes=1, seed=3, teacher="depthwarp")
@@ -127,3 +128,16 @@ def test_damaged_depth_is_found(scene):
     path.unlink()
     path.write_bytes(depth_png(z_depth * np.float32(1.02)))
     assert any(field.startswith("depth at") for field in found(scene))
+
+
+def test_a_view_said_to_be_unknown_is_found(scene):
+    """Holes are lawful where the photograph shows nothing, and only there."""
+    folder = next(scene.glob("traj_*"))
+    ids = read_raster(folder / "instances" / "001.png")
+    data = items_png(np.full(ids.shape, UNKNOWN, np.int16))
+    traj = json.loads((folder / "traj.json").read_bytes())
+    traj["frames"][1]["instances"]["sha256"] = sha256(data)
+    for path, payload in ((folder / "instances" / "001.png", data), (folder / "traj.json", json_bytes(traj))):
+        path.unlink()
+        path.write_bytes(payload)
+    assert any(field.startswith("instances at") for field in found(scene))

@@ -49,6 +49,7 @@ def test_the_layout_is_the_contract(whole, rows):
         "proofs.jsonl",
         "left_out.json",
         "generation.json",
+        "contents.json",
         "scenes",
     }
     task, proof = rows[0]
@@ -169,6 +170,27 @@ def test_rasters_say_what_is_unknown(tmp_path):
     (tmp_path / "cut.png").write_bytes(depth_png(z_depth)[:-20])
     with pytest.raises(ValueError, match="truncated"):
         read_raster(tmp_path / "cut.png")
+
+
+def test_contents_count_and_fingerprint_what_a_subset_holds(whole, rows):
+    subset = whole / CONFIG.subset
+    said = json.loads((subset / "contents.json").read_bytes())
+    assert said["scenes"] == CONFIG.num_scenes
+    assert said["trajectories"] == len(list(subset.glob("scenes/*/traj_*/traj.json")))
+    assert said["files"].keys() == {"tasks.jsonl", "proofs.jsonl", "left_out.json", "generation.json"}
+    assert said["files"]["tasks.jsonl"]["lines"] == said["files"]["proofs.jsonl"]["lines"] == len(rows)
+    for name, told in said["files"].items():
+        assert told["sha256"] == hashlib.sha256((subset / name).read_bytes()).hexdigest()
+
+
+def test_a_readme_of_somebody_else_is_kept_and_nothing_made(whole, tmp_path):
+    (tmp_path / "README.md").write_text("# My thesis\n")
+    with pytest.raises(
+        ValueError, match=r"README\.md is not the card of a dataset .* move it, or choose another --out"
+    ):
+        generate(tmp_path, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "# My thesis\n"
 
 
 def test_refuses_a_folder_that_holds_something_else(whole, tmp_path):
