@@ -103,7 +103,7 @@ def read_raster(path: Path) -> NDArray[np.uint16]:
     return np.asarray(raster, np.uint16)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def png_shape(path: Path) -> tuple[int, int]:
     """Height and width of a picture as written, whose parts all fit their checksums; it is not unpacked.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from synth.files import UNKNOWN_PIXEL, picture_size, read_raster, sha256
+from synth.files import UNKNOWN_PIXEL, png_shape, read_raster, sha256
 from synth.transition import UNKNOWN
 from synth.twin import TwinCamera
 from synth.writer import ANCHOR_FILES
@@ -81,7 +81,7 @@ def _view_faults(files: SceneFiles, traj_id: str, frame: int) -> Iterator[Fault]
     cam = files.camera(traj_id, frame)
     folder, file = files.folder / f"traj_{traj_id}", f"{frame:03d}.png"
     try:
-        size = picture_size(folder / "samples-rgb" / file)
+        size = png_shape(folder / "samples-rgb" / file)
         ids = read_raster(folder / "instances" / file)
         mm = read_raster(folder / "depth" / file)
     except (OSError, ValueError) as error:
