@@ -19,6 +19,8 @@ _SIDE = 100.0
 _MARGIN = 14.0
 _MIN_EXTENT_M = 1.0
 _SAME_PLACE_M = 1e-3
+_LETTER = 0.6
+"""Width of a letter, as a share of the font's size."""
 _BAR_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 
@@ -37,7 +39,7 @@ def _box(kind: str, label: str, box: Sequence[float], width: int, height: int) -
     corner = {"x": _num(x1), "y": _num(y1), "width": _num(x2 - x1), "height": _num(y2 - y1)}
     size = max(width, height) / 26
     baseline = y1 - size * 0.3 if y1 > size * 1.4 else min(y1 + size, height - 2)
-    text_at = {"x": _num(max(x1 + size * 0.15, 2)), "y": _num(baseline)}
+    text_at = {**_anchor(label, size, x1, width), "y": _num(baseline)}
     style = f"font-size:{_num(size)}px;stroke-width:{_num(size / 10)}px"
     text = tag("text", label, **text_at, style=style) if label else None
     return tag(
@@ -47,6 +49,13 @@ def _box(kind: str, label: str, box: Sequence[float], width: int, height: int) -
         text,
         class_=f"box {kind}",
     )
+
+
+def _anchor(label: str, size: float, left: float, width: int) -> dict[str, str]:
+    """Where a label begins; one that would be cut off at the right border ends there instead."""
+    if left + _LETTER * size * len(label) > width:
+        return {"x": _num(width - 2), "text_anchor": "end"}
+    return {"x": _num(max(left + size * 0.15, 2))}
 
 
 def shares_html(title: str, sight: Mapping[str, Any]) -> Html:
@@ -76,7 +85,8 @@ def _sorted_shares(by: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
+    # Near nothing and near all a tenth is told, so that 99.7 % and 0.3 % do not read as 100 % and 0.3 %.
+    return f"{100 * share:.0f} %" if 0.095 <= share <= 0.905 or share in (0, 1) else f"{100 * share:.1f} %"
 
 
 def motion_svg(T_world_cam: NDArray[np.float64], K: NDArray[np.float64], width: int, actions: str, unit: str) -> Html:

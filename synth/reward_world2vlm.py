@@ -75,7 +75,7 @@ def pack(task_type: str, answer: str) -> str:
     return json.dumps({"task_type": task_type, "answer": answer})
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def unpack(ground_truth: str) -> tuple[str, str]:
     """Task and answer in a ground truth; the task is empty where it is no JSON object, and all of it the answer."""
     text = ground_truth.strip()
@@ -101,7 +101,7 @@ def _actions(text: str) -> list[Action]:
     return found
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def _true_actions(answer: str) -> tuple[Action, ...]:
     return tuple(_actions(_norm(answer)))
 
