@@ -32,6 +32,7 @@ _REASONS = re.compile(rf"<(?:{_REASONING})>", re.I)
 _ANSWER_TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.I | re.S)
 _FENCE = re.compile(r"```[a-z]*\s*(.*?)(?:```|$)", re.I | re.S)
 _SAYS = re.compile(r"\banswer(?:\s+is)?\s*[:=]\s*|\banswer\s+is\s+", re.I)
+_MARKUP = re.compile(r"\*\*|\$|\\(?:text|mathrm)\{([^{}]*)\}")
 _KEYS = ("answer", "final_answer", "response", "bbox_2d", "bbox", "box")
 
 
@@ -54,7 +55,7 @@ def final_answer(response: str) -> str:
     said = _SAYS.split(text)
     if len(said) > 1 and said[-1].strip():
         text = said[-1]
-    return text.replace("**", "").strip()
+    return _MARKUP.sub(r"\1", text).strip()
 
 
 def _boxed(text: str) -> str | None:
@@ -90,10 +91,11 @@ _UNIT = r"(m|met(?:er|re)s?|deg|degs|degrees?|°)(?![a-z0-9_])"
 _VERB = r"(mov|shift|go|went|step|walk|slid|straf|translat|dolly|turn|rotat|pivot|pan|yaw)(?:[a-z]{0,5})"
 _WAY = r"(forwards?|fwd|ahead|backwards?|back|left|right|tl|tr)"
 _TO = r"(?:(?:to|towards?|in)\s+(?:the\s+)?)?"
+_ABOUT = r"(?:\s*(?:wards?|by|for|about|around|approximately|roughly|an\s+angle\s+of|a\s+distance\s+of|[=:,(]))*\s*"
 _ACTION = re.compile(
-    rf"(?:\b{_VERB}\s+(?:the\s+camera\s+)?{_TO})?\b{_WAY}\b(?:\s*(?:wards?|by|for|about|around|approximately|=|:))*\s*"
+    rf"(?:\b{_VERB}\s+(?:the\s+camera\s+)?{_TO})?\b{_WAY}\b{_ABOUT}"
     rf"{_SIZE}\s*(?:{_UNIT}|(?=\s*(?:$|[.,;:!?)\]}}'\"`|]|and\b|then\b)))"
-    rf"|\b{_VERB}\s+(?:the\s+camera\s+)?(?:(?:by|about|around|approximately)\s+)?{_SIZE}\s*{_UNIT}\s*{_TO}{_WAY}\b"
+    rf"|(?:\b{_VERB}\s+(?:the\s+camera\s+)?{_ABOUT}|(?<![0-9.])){_SIZE}\s*{_UNIT}\s*{_TO}{_WAY}\b"
 )
 _DENIED = re.compile(r"(?:\bnot|\bnever|\bno|\bcannot|n't|\bwithout)\s+(?:[a-z]+\s+)?$")
 _COUNT = re.compile(r"^\W*([0-9]{1,4})\s+(?:steps?|actions?)\s*\|")
@@ -179,6 +181,7 @@ def read_box(text: str) -> Box | Unread:
     return x1, y1, x2, y2
 
 
+_FRAME = r"(?:the\s+)?(?:view|sight|image|picture|frame|scene)\b"
 _SENTENCES = {
     "A4": (
         r"incorrect|(?:does|do)\s*(?:not|n't)\s+match|not\s+correct",
@@ -186,15 +189,16 @@ _SENTENCES = {
     ),
     "D2": (
         r"(?:not|n't|never)\s+(?:yet\s+|fully\s+)?(?:disappear\w*|gone|leave\w*|hidden)|"
-        r"(?<!longer )(?<!not )(?<!n't )visible|"
-        r"(?:remains?|stays?|still|is)\s+in\s+(?:the\s+)?(?:view|sight|image|picture)",
-        r"(?:no\s+longer|not|n't)\s+(?:be\s+)?(?:visible|seen|in\s+(?:the\s+)?(?:view|sight|image))|disappear\w*|\bgone\b|"
-        r"out\s+of\s+(?:view|sight)|outside\s+(?:of\s+)?(?:the\s+)?(?:image|view|picture)|fully\s+hidden|"
-        r"leaves?\s+(?:the\s+)?(?:view|image|picture)",
+        r"(?<!longer )(?<!not )(?<!n't )(?<!not be )(?<!n't be )\bvisible|still\s+be\s+seen|"
+        rf"(?:remains?|stays?|still|is)\s+in\s+{_FRAME}",
+        rf"(?:no\s+longer|not|n't)\s+(?:be\s+)?(?:visible|seen|in\s+{_FRAME})|disappear\w*|\bgone\b|\binvisible|"
+        rf"out(?:side)?\s+(?:of\s+)?{_FRAME}|(?:fully|completely|entirely)\s+(?:hidden|occluded)|"
+        rf"(?:leaves?|left|exits?)\s+{_FRAME}",
     ),
     "D4": (
-        r"not\s+(?:the\s+)?same|different|distinct",
-        r"same\s+(?:physical\s+)?(?:object|thing|instance|one)|one\s+and\s+the\s+same|\bsame\b(?!\s+(?:kind|type|class|category))",
+        r"not\s+(?:the\s+)?same|different|distinct|\banother\b",
+        r"same\s+(?:physical\s+)?(?:object|thing|instance|one)|one\s+and\s+the\s+same|identical|"
+        r"\bsame\b(?!\s+(?:kind|type|class|category))",
     ),
 }
 """Task to what a sentence says for no and for yes; where both fit, no is tried first."""

@@ -18,6 +18,7 @@ from synth.responses import MAX_READ, Unread, final_answer, read_actions, read_b
         ("<think>first no, then</think>yes", "yes"),
         ("<THINKING>no</THINKING>\n<answer>yes</answer>", "yes"),
         ("<think>no end", ""),
+        ("$\\text{move left } 1.2 \\text{ meters}$", "move left  1.2  meters"),
         ("so \\boxed{\\text{yes}}", "yes"),
         ("\\boxed{no} or rather \\boxed{yes}", "yes"),
         ("\\boxed{[1, {2}]", "[1, {2}]"),
@@ -54,6 +55,11 @@ def test_the_final_answer_is_cut_out(response: str, answer: str) -> None:
         ("2 steps | move left 1 meters; turn left 5 degrees", "move left 1 meters; turn left 5 degrees"),
         ("First move left 1 meters, Then turn left 5 degrees.", "move left 1 meters; turn left 5 degrees"),
         ("turned to the left 20 deg", "turn left 20 degrees"),
+        ("Forward, 1.2 m", "move forward 1.2 meters"),
+        ("1.2 meters forward", "move forward 1.2 meters"),
+        ("turn left (30 degrees); move forward (1 meter)", "turn left 30 degrees; move forward 1 meters"),
+        ("turn left by an angle of 30 degrees", "turn left 30 degrees"),
+        ("left 0.5 meters forward 2 meters", "move left 0.5 meters; move forward 2 meters"),
     ],
 )
 def test_actions_are_read_in_many_wordings(text: str, actions: str) -> None:
@@ -137,6 +143,14 @@ def test_what_names_no_single_box_is_unread(text: str, reason: str) -> None:
         ("no longer visible", "D2", "open", True),
         ("No. It is not gone; it stays visible.", "D2", "open", False),
         ("it is not visible", "D2", "sentence", True),
+        ("invisible", "D2", "open", True),
+        ("It won't be visible.", "D2", "open", True),
+        ("no longer in the frame", "D2", "choice", True),
+        ("It has left the image.", "D2", "sentence", True),
+        ("It can still be seen.", "D2", "sentence", False),
+        ("it is still in the picture", "D2", "open", False),
+        ("The second box marks another chair.", "D4", "sentence", False),
+        ("identical", "D4", "choice", True),
         ("They are the same physical object instance.", "D4", "sentence", True),
         ("They are different object instances.", "D4", "sentence", False),
         ("No, only the same kind of thing", "D4", "open", False),
@@ -209,9 +223,9 @@ RESPONSES = st.one_of(
 @given(RESPONSES)
 def test_no_response_breaks_a_reader_or_takes_ten_milliseconds(response: str) -> None:
     def read_all() -> float:
-        start = time.perf_counter()
+        start = time.thread_time()  # of this thread alone: what else the processor does is no fault of ours
         text = final_answer(response)
         read_actions(text), read_box(text), read_yes_no(text, "D2", "choice")
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     assert min(read_all() for _ in range(3)) < 0.010
