@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from synth.read_colmap import is_colmap, read_colmap
 from synth.read_hy import is_hy, read_hy
 from synth.read_nerfstudio import is_nerfstudio, read_nerfstudio
 from synth.read_re10k import is_re10k, read_re10k
@@ -16,6 +17,7 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
     "svc": (is_svc, read_svc),
     "hy_worldplay": (is_hy, read_hy),
     "nerfstudio": (is_nerfstudio, read_nerfstudio),
+    "colmap": (is_colmap, read_colmap),
     "rgbd": (is_rgbd, read_rgbd),
     "re10k": (is_re10k, read_re10k),
 }

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from geom.actions import parse_actions
-from geom.conventions import to_c2w, to_nerfstudio, to_tum, to_w2c
+from geom.conventions import to_c2w, to_colmap, to_nerfstudio, to_tum, to_w2c
 from geom.se3 import SE3
 from synth.read_rgbd import read_rgbd
 from synth.source import Clip, Source
@@ -107,9 +107,24 @@ def tum(folder: Path) -> Path:
     return folder
 
 
+def colmap(folder: Path, model: str = "PINHOLE", lens: str = "70 72 41 29") -> Path:
+    """A text model as COLMAP writes it: world-to-camera, the quaternion with w first."""
+    pictures(folder, *(f"images/{i}.png" for i in range(3)))
+    (folder / "sparse" / "0").mkdir(parents=True)
+    (folder / "sparse" / "0" / "cameras.txt").write_text(f"1 {model} 80 60 {lens}\n")
+    rows = []
+    for i, T in enumerate(POSES):
+        q_wxyz, t = to_colmap(T)
+        rows += [f"{i + 1} {' '.join(map(str, q_wxyz.tolist() + t.tolist()))} 1 {i}.png", ""]
+    (folder / "sparse" / "0" / "images.txt").write_text("\n".join(rows) + "\n")
+    (folder / "sparse" / "0" / "points3D.txt").write_text("")
+    return folder
+
+
 WRITERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nerfstudio": (nerfstudio, "nerfstudio"),
     "re10k": (re10k, "re10k"),
+    "colmap": (colmap, "colmap"),
     "numbered": (numbered, "rgbd"),
     "7-scenes": (seven_scenes, "rgbd"),
     "tum": (tum, "rgbd"),
@@ -146,9 +161,16 @@ def test_numbered_frames_are_in_the_order_of_numbers(tmp_path: Path) -> None:
     assert names == ["1.color.png", "2.color.png", "10.color.png"]
 
 
-@pytest.mark.parametrize(
-    ("name", "status"), [("nerfstudio", "unknown"), ("re10k", "up_to_scale"), ("tum", "metric"), ("7-scenes", "metric")]
-)
+SCALES = {
+    "nerfstudio": "unknown",
+    "re10k": "up_to_scale",
+    "colmap": "up_to_scale",
+    "tum": "metric",
+    "7-scenes": "metric",
+}
+
+
+@pytest.mark.parametrize(("name", "status"), SCALES.items())
 def test_scale_is_what_the_format_knows(name: str, status: str, tmp_path: Path) -> None:
     assert only_clip(read_source(WRITERS[name][0](tmp_path))).scale.status == status
 
@@ -222,6 +244,33 @@ def test_what_is_stated_wrongly_is_refused(tmp_path: Path, change: dict, reason:
         read_source(tmp_path)
 
 
+def test_binary_models_are_those_of_the_text(tmp_path: Path) -> None:
+    import pycolmap
+
+    text = only_clip(read_source(colmap(tmp_path)))
+    place = tmp_path / "sparse" / "0"
+    pycolmap.Reconstruction(str(place)).write_binary(str(place))
+    for path in place.glob("*.txt"):
+        path.unlink()
+    binary = only_clip(read_source(tmp_path))
+    for a, b in zip(text.frames, binary.frames, strict=True):
+        torch.testing.assert_close(a.T_world_cam.matrix(), b.T_world_cam.matrix(), atol=1e-12, rtol=0)
+        assert torch.equal(a.camera.K, b.camera.K)
+
+
+def test_colmap_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="OPENCV bends lines; undistort"):
+        read_source(colmap(tmp_path / "bent", "OPENCV", "70 72 41 29 0.1 0 0 0"))
+    folder = colmap(tmp_path / "lost")
+    shutil.rmtree(folder / "images")
+    with pytest.raises(ValueError, match="picture is in neither"):
+        read_source(folder)
+    folder = colmap(tmp_path / "damaged")
+    (folder / "sparse" / "0" / "images.txt").write_text("nonsense\n")
+    with pytest.raises(ValueError, match="no COLMAP model that can be read|at least 2 frames"):
+        read_source(folder)
+
+
 def test_what_is_not_stated_is_asked_for(tmp_path: Path) -> None:
     numbered(tmp_path)
     (tmp_path / "camera.json").unlink()
@@ -256,7 +305,7 @@ def test_a_folder_of_no_format_or_of_two_is_refused(tmp_path: Path) -> None:
         read_source(tmp_path / "notes.md")
     with pytest.raises(ValueError, match="not there"):
         read_source(tmp_path / "none")
-    assert set(FORMATS) == {"svc", "hy_worldplay", "nerfstudio", "rgbd", "re10k"}
+    assert set(FORMATS) == {"svc", "hy_worldplay", "nerfstudio", "colmap", "rgbd", "re10k"}
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real RGB-D frames are not beside this checkout")
