@@ -145,7 +145,8 @@ def join_natural(parts: Sequence[str]) -> str:
 
 def parse_pairs(text: str) -> list[tuple[ActionKind, float]]:
     """Read a sequence of actions in any of the public spellings; see `geom.actions.parse_actions`."""
-    body = text.strip().removesuffix(".").strip()
+    # Runs of spaces are one: matching would take the square of their length.
+    body = " ".join(text.split()).removesuffix(".").strip()
     counted = _COUNTED.fullmatch(body)
     parts = _BETWEEN.split(counted["rest"] if counted else body)
     pairs = [_parse_one(_ORDER_WORD.sub("", part, count=1) if _ORDER_WORD.match(part) else part) for part in parts]

@@ -184,6 +184,8 @@ def _require_last(value: Tensor, name: str, size: int) -> None:
 def _check_intrinsics(K: Tensor) -> None:
     if K.shape[-2:] != (3, 3):
         raise ValueError(f"K must have shape (..., 3, 3), got {tuple(K.shape)}")
+    if not K.is_floating_point():
+        raise ValueError(f"K must be floating point, got {K.dtype}; whole numbers would cut off what resizing gives")
     if not bool(K.isfinite().all()):
         raise ValueError("K must be finite, got NaN or inf")
     if not bool((K[..., 2, :] == K.new_tensor([0, 0, 1])).all()):

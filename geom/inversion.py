@@ -111,11 +111,14 @@ def planar_decomposition(
 
     Raises:
         NotPlanarError: (a ValueError) if pitch, roll or lift is larger; its text names each.
+        ValueError: if a step is not > 0.
 
     >>> from geom.actions import parse_actions
     >>> planar_decomposition(parse_actions("TL_30; FWD_1").pose()).actions.text()
     'move forward 0.87 meters; move left 0.5 meters; turn left 30 degrees'
     """
+    if not (step_m > 0 and step_deg > 0):
+        raise ValueError(f"steps must be > 0, got {step_m} m and {step_deg} deg; use for example 0.01 and 1")
     pitch_deg, roll_deg, lift_m = _check_planar(T_before_after, max_tilt_deg, max_lift_m)
     pose = _planar_pose(T_before_after)
     sizes = (("z", pose.z, step_m), ("x", pose.x, step_m), ("turn", pose.turn_deg, step_deg))

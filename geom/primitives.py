@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from geom import so3
 from geom.se3 import SE3
 
 BOX, CYLINDER, ELLIPSOID, DISC, PLANE = range(5)
@@ -45,7 +46,8 @@ class Primitives:
         Without `item_idx` all shapes belong to object 0.
 
         Raises:
-            ValueError: if counts differ, a code is unknown, a size is not finite and > 0, or an id is < -1.
+            ValueError: if counts differ, a code is unknown, a size is not finite and > 0, an id is < -1, or a pose is
+                not finite or not rigid.
         """
         t = T_world_prim.t
         code = torch.as_tensor(shape_code, dtype=torch.int64, device=t.device)
@@ -53,6 +55,9 @@ class Primitives:
         item = torch.zeros_like(code) if item_idx is None else item_idx
         item = torch.as_tensor(item, dtype=torch.int64, device=t.device)
         _check_counts(code, t, size, item)
+        if not bool(t.isfinite().all()):
+            raise ValueError("shape positions must be finite, got NaN or inf; was a pose that failed left in?")
+        so3.check_rotation(T_world_prim.R)
         flat = torch.isin(code, torch.tensor(_FLAT, device=code.device))
         size = torch.cat([size[:, :2], size[:, 2:].masked_fill(flat[:, None], 1.0)], dim=1)
         _check_values(code, size, item)
@@ -88,6 +93,20 @@ class Primitives:
     def moved(self, T_moved_world: SE3) -> Primitives:
         """Move the whole world rigidly: a point p becomes T_moved_world.act(p)."""
         return Primitives(self.shape_code, T_moved_world @ self.T_world_prim, self.half_size, self.item_idx)
+
+    def contains(self, p_world: Float[Tensor, 3]) -> Bool[Tensor, " n"]:
+        """Return which solids a point lies strictly inside of; discs and planes have no inside.
+
+        >>> Primitives.build([BOX, DISC], SE3.identity(2), torch.ones(2, 3)).contains(torch.zeros(3).double()).tolist()
+        [True, False]
+        """
+        unit = self.T_world_prim.inverse().act(p_world) / self.half_size
+        round_, across = unit.norm(dim=-1), unit[:, :2].norm(dim=-1)
+        flat = torch.full_like(round_, torch.inf)
+        size = torch.stack(
+            [unit.abs().amax(-1), torch.maximum(across, unit[:, 2].abs()), round_, flat, flat]
+        )  # in the order of the shape codes
+        return size.gather(0, self.shape_code[None])[0] < 1
 
     def axes(self) -> Float[Tensor, "n 3 3"]:
         """Half axes in the world as columns, metres: p_world = t + axes @ s."""

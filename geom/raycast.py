@@ -20,6 +20,8 @@ _PAIRS_CUDA = 8_388_608
 # Added to components that are divided by: 1 / 1e-18 is far beyond any scene, its square fits float32
 # and no component that matters notices. A ray in the plane between two stacked boxes meets one, not neither.
 _TINY = 1e-18
+_ALONG = 1e-18
+"""Square of the slope, against a cylinder's axis, below which a ray counts as parallel to it."""
 
 _Axes = tuple[Tensor, Tensor, Tensor]
 
@@ -70,7 +72,7 @@ def cast(
     """
     origin, direction = _checked_rays(primitives, origin, direction)
     batch = torch.broadcast_shapes(origin.shape[:-1], direction.shape[:-1])
-    o = origin.expand(1, 3) if origin.numel() == 3 else origin.expand(*batch, 3)
+    o = origin.reshape(1, 3) if origin.numel() == 3 else origin.expand(*batch, 3)
     o, d = o.reshape(-1, 3), direction.expand(*batch, 3).reshape(-1, 3)
     rows = _chunk_rows(primitives, chunk)
     with torch.no_grad():
@@ -236,13 +238,17 @@ def _box(o: _Axes, d: _Axes, t_min: float) -> Tensor:
 
 def _cylinder(o: _Axes, d: _Axes, t_min: float) -> Tensor:
     (ox, oy, oz), (dx, dy, dz) = o, d
-    # Tilting keeps a ray parallel to the axis inside or outside.
-    dx = dx + _TINY
     length2 = dx * dx + dy * dy
+    # A ray along the axis stays inside or outside for ever. Its length across is replaced before it divides: what
+    # nearly nothing divides overflows in the gradient.
+    along = length2 <= _ALONG * dz * dz
+    length2 = length2.where(~along, length2.new_ones(()))
     # By the point nearest to the axis: far rays keep the digits that b^2 - a c would lose.
-    t_near = -(ox * dx + oy * dy) / length2
+    t_near = (-(ox * dx + oy * dy) / length2).where(~along, length2.new_zeros(()))
     qx, qy = ox + t_near * dx, oy + t_near * dy
-    half = _half_chord(1 - qx * qx - qy * qy, length2)
+    room = 1 - qx * qx - qy * qy
+    half = _half_chord(room, length2)
+    half = half.where(~along | (room <= 0), half.new_full((), torch.inf))
     z_in, z_out = _slab(oz, dz)
     return _first_after(torch.maximum(t_near - half, z_in), torch.minimum(t_near + half, z_out), t_min)
 

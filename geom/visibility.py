@@ -72,18 +72,20 @@ def silhouette_grid(
     axis = unit.amin(0) + unit.amax(0)
     axis = axis / axis.norm().clamp_min(1e-12)
     if float((unit @ axis).min()) < math.cos(_MAX_TANGENT_ANGLE):
-        return _sphere_spiral(num_rays, hull.dtype)
+        return _sphere_spiral(num_rays, hull)
     return _tangent_grid(unit, axis, num_rays)
 
 
 def _tangent_grid(unit: Tensor, axis: Tensor, num_rays: int) -> tuple[Tensor, Tensor]:
-    up = torch.tensor([0.0, 0.0, 1.0] if abs(float(axis[2])) < 0.9 else [1.0, 0.0, 0.0], dtype=axis.dtype)
+    up = torch.tensor(
+        [0.0, 0.0, 1.0] if abs(float(axis[2])) < 0.9 else [1.0, 0.0, 0.0], dtype=axis.dtype, device=axis.device
+    )
     right = torch.linalg.cross(axis, up)
     right = right / right.norm()
     up = torch.linalg.cross(right, axis)
     plane = unit @ torch.stack([right, up], -1) / (unit @ axis)[:, None]
     low, extent = plane.amin(0), (plane.amax(0) - plane.amin(0)).clamp_min(1e-9)
-    i = torch.arange(num_rays, dtype=axis.dtype)
+    i = torch.arange(num_rays, dtype=axis.dtype, device=axis.device)
     lattice = torch.stack([(i + 0.5) / num_rays, (i * _GOLDEN) % 1], -1)
     a, b = (low + extent * lattice).split(1, dim=-1)
     # A cell of a plane at distance 1 seen at angle th covers cell * cos^3(th) steradians.
@@ -91,13 +93,13 @@ def _tangent_grid(unit: Tensor, axis: Tensor, num_rays: int) -> tuple[Tensor, Te
     return axis + a * right + b * up, (cell * (1 + a * a + b * b) ** -1.5)[:, 0]
 
 
-def _sphere_spiral(num_rays: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    i = torch.arange(num_rays, dtype=dtype) + 0.5
+def _sphere_spiral(num_rays: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    i = torch.arange(num_rays, dtype=like.dtype, device=like.device) + 0.5
     z = 1 - 2 * i / num_rays
     angle = i * (math.pi * (3 - math.sqrt(5)))
     ring = (1 - z * z).sqrt()
     direction = torch.stack([ring * angle.cos(), ring * angle.sin(), z], -1)
-    return direction, torch.full((num_rays,), 4 * math.pi / num_rays, dtype=dtype)
+    return direction, like.new_full((num_rays,), 4 * math.pi / num_rays)
 
 
 def partition(
@@ -116,11 +118,12 @@ def partition(
         item_idx: the object itself.
 
     Raises:
-        ValueError: if no direction meets the object (inside it, or it has no extent).
+        ValueError: if no direction meets the object. From inside it every one does, and shares mean nothing there:
+            ask `Primitives.contains` first.
     """
     total = float(solid_angle.sum())
     if not total > 0:
-        raise ValueError("no direction meets the object: is the camera inside it, or has it no extent?")
+        raise ValueError("no direction meets the object: has it no extent?")
     in_front, inside = in_view(d_cam, camera)
     share = lambda mask: float(solid_angle[mask].sum()) / total  # noqa: E731
     hidden = inside & (first_item != item_idx)

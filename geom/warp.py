@@ -49,14 +49,15 @@ def forward_warp(
     it is off by up to half a source pixel's step in depth. No gradients.
 
     Args:
-        image: (*b, c, h, w), any dtype.
+        image: (*b, c, h, w), any type but unsigned whole numbers above 8 bits, which torch cannot fill.
         z_depth: metres in the source camera; NaN or infinite = unknown.
         camera_src, camera_dst: batch shape broadcastable to *b; the sizes may differ.
         T_dst_src: takes source-camera to destination-camera coordinates, metres; broadcastable to *b.
-        extra: (*b, h, w), an integer layer carried along, as item ids.
+        extra: (*b, h, w), a layer of signed whole numbers carried along, as item ids; -1 in a hole.
 
     Raises:
-        ValueError: if image, z_depth, extra and camera_src differ in size, or a known depth is not positive.
+        ValueError: if image, z_depth, extra and camera_src differ in size, there are more poses or cameras than
+            depth maps, a known depth is not positive, or a layer has a type that cannot hold what is asked.
 
     >>> camera = PinholeCamera.from_hfov(math.pi / 2, 4, 2)
     >>> z_depth = torch.full((2, 4), 2.0, dtype=torch.float64)
@@ -66,6 +67,7 @@ def forward_warp(
     [[1, 2, 3, 0], [5, 6, 7, 0]]
     """
     _check(image, z_depth, camera_src, extra)
+    _check_batch(z_depth, camera_src, T_dst_src, camera_dst)
     batch, num_src = z_depth.shape[:-2], z_depth.shape[-2:].numel()
     size = (camera_dst.height, camera_dst.width)
     uv, z_dst, half = (
@@ -87,6 +89,24 @@ def forward_warp(
     )
 
 
+_NO_FILL = (torch.uint16, torch.uint32, torch.uint64)
+_NO_MINUS_ONE = (torch.uint8, *_NO_FILL)
+
+
+def _check_batch(z_depth: Tensor, camera_src: PinholeCamera, T_dst_src: SE3, camera_dst: PinholeCamera) -> None:
+    batch = tuple(z_depth.shape[:-2])
+    for name, found in (
+        ("camera_src", camera_src.K.shape[:-2]),
+        ("T_dst_src", T_dst_src.shape),
+        ("camera_dst", camera_dst.K.shape[:-2]),
+    ):
+        fits = len(found) <= len(batch) and all(
+            a in (1, b) for a, b in zip(reversed(found), reversed(batch), strict=False)
+        )
+        if not fits:
+            raise ValueError(f"{name} of batch {tuple(found)} must fit the depth maps' batch {batch}; expand the depth")
+
+
 def _check(image: Tensor, z_depth: Tensor, camera_src: PinholeCamera, extra: Tensor | None) -> None:
     shape = tuple(z_depth.shape)
     if shape[-2:] != (camera_src.height, camera_src.width):
@@ -98,6 +118,12 @@ def _check(image: Tensor, z_depth: Tensor, camera_src: PinholeCamera, extra: Ten
     ):
         if tuple(got) != shape:
             raise ValueError(f"{name} must match z_depth {shape} but for its channels, got {tuple(got)}")
+    if not z_depth.is_floating_point():
+        raise ValueError(f"z_depth must be floating point metres, got {z_depth.dtype}; is it in millimetres?")
+    for name, layer in (("image", image), ("extra", extra)):
+        kinds = _NO_MINUS_ONE if name == "extra" else _NO_FILL
+        if layer is not None and layer.dtype in kinds:
+            raise ValueError(f"{name} of type {layer.dtype} cannot mark a hole; convert it, to int32 for example")
     if bool((z_depth <= 0).any()):
         raise ValueError("z_depth must be > 0 m or NaN, got zero or less; is 0 used for unknown?")
 

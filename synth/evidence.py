@@ -92,6 +92,9 @@ class RoomEvidence:
     def partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
         """Shares by rays: those that meet the item alone, then what they meet first in the room."""
         origin = T_world_cam.t
+        own = self.primitives.select(self.primitives.item_idx == item_idx)
+        if bool(own.contains(origin).any()):
+            return None
         alone, hull = self._alone(item_idx)
         direction, weight, hit = _silhouette(alone, hull, origin, _COARSE_RAYS)
         fill = float(hit.double().mean())

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from geom import PinholeCamera
+from geom.camera import _check_intrinsics
 
 PI = math.pi
 
@@ -253,3 +254,9 @@ def test_points_and_pixels_of_another_shape_are_refused():
 def test_a_near_plane_at_or_behind_the_camera_is_refused(z_near):
     with pytest.raises(ValueError, match="z_near must be > 0"):
         CAMERA.project(points(1), z_near=z_near)
+
+
+def test_whole_number_intrinsics_are_refused() -> None:
+    # The hook of the tests refuses it too; users run without the hook.
+    with pytest.raises(ValueError, match="K must be floating point, got torch.int64"):
+        _check_intrinsics(torch.tensor([[100, 0, 100], [0, 100, 100], [0, 0, 1]]))

@@ -224,3 +224,9 @@ def test_bad_searches_are_refused():
         shortest_sequences(parse_actions("FWD_1").poses())
     with pytest.raises(ValueError, match="finite"):
         shortest_sequences(SE3.from_translation(torch.tensor([math.nan, 0.0, 0.0])))
+
+
+@pytest.mark.parametrize("steps", [{"step_m": 0.0}, {"step_m": -0.01}, {"step_deg": 0.0}])
+def test_steps_that_are_none_are_refused(steps: dict) -> None:
+    with pytest.raises(ValueError, match="steps must be > 0"):
+        planar_decomposition(SE3.identity(), **steps)

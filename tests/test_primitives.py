@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geom.primitives import BOX, CYLINDER, DISC, ELLIPSOID, PLANE, SHAPE_NAMES, Primitives
+from geom.raycast import cast
 from geom.se3 import SE3
 
 ALL = [BOX, CYLINDER, ELLIPSOID, DISC, PLANE]
@@ -87,3 +90,26 @@ def test_bad_shapes_are_refused() -> None:
             Primitives.build([BOX, BOX], pose, [[1.0, 1.0, 1.0], [1.0, 1.0, wrong]])
     with pytest.raises(ValueError, match="item_idx must be -1"):
         Primitives.build([BOX, BOX], pose, size, [0, -2])
+
+
+def test_poses_that_are_not_rigid_are_refused() -> None:
+    eye = torch.eye(3).double()[None]
+    with pytest.raises(ValueError, match="positions must be finite"):
+        Primitives.build([BOX], SE3(eye, torch.tensor([[math.nan, 0, 3]]).double()), [[1.0, 1, 1]])
+    with pytest.raises(ValueError, match="reflected"):
+        mirror = torch.diag(torch.tensor([1.0, 1, -1]).double())[None]
+        Primitives.build([BOX], SE3(mirror, torch.zeros(1, 3).double()), [[1.0, 1, 1]])
+
+
+@given(st.integers(0, 10_000))
+def test_a_point_is_inside_where_every_ray_from_it_leaves_through_the_surface(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    xi = torch.randn(3, 6, generator=generator).double()
+    size = torch.rand(3, 3, generator=generator).double() + 0.3
+    size[1, 1] = size[1, 0]
+    solids = Primitives.build([BOX, CYLINDER, ELLIPSOID], SE3.exp(xi), size)
+    point = xi[seed % 3, :3] + torch.randn(3, generator=generator).double() * 0.5
+    directions = torch.randn(40, 3, generator=generator).double()
+    for k, is_inside in enumerate(solids.contains(point).tolist()):
+        one = solids.select(torch.tensor([k]))
+        assert is_inside == bool((cast(one, point, directions).prim_idx >= 0).all())

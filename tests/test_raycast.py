@@ -322,3 +322,23 @@ def test_bad_rays_are_refused() -> None:
         cast(box, vec(0, 0, math.nan), ahead)
     with pytest.raises(ValueError, match="chunk must be at least 1"):
         cast(box, origin, ahead, chunk=0)
+
+
+@pytest.mark.parametrize("dx", [0.0, 1e-15, 1e-9])
+def test_a_ray_along_a_cylinders_axis_has_finite_gradients(dx: float, dtype: torch.dtype) -> None:
+    cylinder = Primitives.build([CYLINDER], SE3.identity(1, dtype=dtype), [[1.0, 1, 1]])
+    direction = torch.tensor([dx, 0, 1], dtype=dtype, requires_grad=True)
+    hit = cast(cylinder, torch.tensor([0.5, 0.2, -3.0], dtype=dtype), direction)
+    hit.t.backward()
+    assert float(hit.t.detach()) == pytest.approx(2.0) and direction.grad is not None
+    # t dz = 2, so dt/ddz = -2; nothing else moves the cap.
+    assert direction.grad.tolist() == pytest.approx([0, 0, -2])
+    beside = cast(cylinder, torch.tensor([1.5, 0, -3.0], dtype=dtype), direction)
+    assert bool(torch.isinf(beside.t))
+
+
+def test_one_origin_may_have_leading_dimensions() -> None:
+    ball = Primitives.build([ELLIPSOID], SE3.identity(1), [[1.0, 1, 1]])
+    direction = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0)).double()
+    hit = cast(ball, torch.zeros(1, 1, 3).double(), direction)
+    torch.testing.assert_close(hit.t, 1 / direction.norm(dim=-1))

@@ -9,7 +9,7 @@ import torch
 
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
-from geom.warp import forward_warp
+from geom.warp import _check, forward_warp
 
 SMALL = PinholeCamera.from_hfov(math.radians(60), 12, 8)
 LARGE = PinholeCamera.from_hfov(math.radians(60), 160, 120)
@@ -226,3 +226,22 @@ def test_bad_input_is_refused_with_the_reason() -> None:
         forward_warp(image[:, :4], z_depth, SMALL, still, SMALL)
     with pytest.raises(ValueError, match="extra must match"):
         forward_warp(image, z_depth, SMALL, still, SMALL, extra=image[0, :4])
+
+
+def test_more_poses_than_depth_maps_are_refused() -> None:
+    camera, image = PinholeCamera.from_hfov(math.pi / 2, 8, 1), torch.arange(8).reshape(1, 1, 8)
+    two = SE3.from_translation(torch.tensor([[-1.0, 0, 0], [30, 0, 0]]).double())
+    with pytest.raises(ValueError, match=r"T_dst_src of batch \(2,\) must fit the depth maps' batch \(\)"):
+        forward_warp(image, torch.full((1, 8), 2.0).double(), camera, two, camera)
+
+
+def test_types_that_cannot_hold_what_is_asked_are_refused() -> None:
+    camera, z_depth = PinholeCamera.from_hfov(math.pi / 2, 8, 1), torch.full((1, 8), 2.0).double()
+    image, T = torch.zeros(1, 1, 8), SE3.identity()
+    # The hook of the tests refuses it too; users run without the hook.
+    with pytest.raises(ValueError, match="z_depth must be floating point"):
+        _check(image, torch.full((1, 8), 2000), camera, None)
+    with pytest.raises(ValueError, match="extra of type torch.uint8 cannot mark a hole"):
+        forward_warp(image, z_depth, camera, T, camera, extra=torch.zeros(1, 8, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="image of type torch.uint16 cannot mark a hole"):
+        forward_warp(image.to(torch.uint16), z_depth, camera, T, camera)
