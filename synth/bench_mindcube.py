@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from synth.bench_question import BenchQuestion, check_fields
+from synth.bench_question import BenchQuestion, check_fields, checked
 from synth.dataset import read_lines
 
 SETTINGS = ("around", "rotation", "translation", "among", "other")
@@ -41,7 +41,7 @@ def read(path: Path) -> Iterator[BenchQuestion]:
     file = _file(path)
     for number, row in read_lines(file):
         check_fields(file, list(row), FIELDS)
-        yield _question(file, number, row)
+        yield checked(file, number, lambda row=row, number=number: _question(file, number, row))
 
 
 def _file(path: Path) -> Path:

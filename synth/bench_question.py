@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Made = TypeVar("Made")
 
 Picture = bytes | Path
 """Encoded picture, or the file that holds one."""
@@ -62,6 +65,18 @@ def check_fields(path: Path, found: Sequence[str], wanted: Sequence[str]) -> Non
         raise ValueError(
             f"{path} must have the fields {', '.join(wanted)}; {', '.join(missing)} not among {sorted(found)}"
         )
+
+
+def checked(path: Path, number: int, make: Callable[[], Made]) -> Made:
+    """What is made of a row, whose fields may hold anything.
+
+    Raises:
+        ValueError: as `make`, or with the place where a field is of the wrong kind.
+    """
+    try:
+        return make()
+    except (TypeError, AttributeError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} row {number} has a field of the wrong kind: {error}") from None
 
 
 def cell_bytes(path: Path, number: int, cell: Any) -> bytes:

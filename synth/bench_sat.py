@@ -12,7 +12,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from synth.bench_question import BenchQuestion, cell_bytes, parquet_fields, read_parquet
+from synth.bench_question import BenchQuestion, cell_bytes, checked, parquet_fields, read_parquet
 
 FIELDS = ("question", "answers", "question_type", "correct_answer")
 _ASK = " Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> </answer> tags."
@@ -36,7 +36,7 @@ def read(path: Path) -> Iterator[BenchQuestion]:
     # The first release has image_bytes, the second images.
     pictures = "images" if "images" in parquet_fields(file) else "image_bytes"
     for number, row in enumerate(read_parquet(file, (pictures, *FIELDS))):
-        yield from _orders(file, number, row, pictures)
+        yield from checked(file, number, lambda row=row, number=number: list(_orders(file, number, row, pictures)))
 
 
 def _file(path: Path) -> Path:

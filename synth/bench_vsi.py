@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from synth.bench_question import BenchQuestion, check_fields, read_parquet
+from synth.bench_question import BenchQuestion, check_fields, checked, read_parquet
 from synth.dataset import read_lines
 
 DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
@@ -38,7 +38,7 @@ def read(path: Path) -> Iterator[BenchQuestion]:
     rows = read_parquet(file, FIELDS) if file.suffix == ".parquet" else (row for _, row in read_lines(file))
     for number, row in enumerate(rows, start=1):
         check_fields(file, list(row), FIELDS)
-        yield _question(file, number, row)
+        yield checked(file, number, lambda row=row, number=number: _question(file, number, row))
 
 
 def _file(path: Path) -> Path:

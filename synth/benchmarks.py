@@ -86,7 +86,7 @@ def read_responses(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise ValueError(f"no predictions at {path}: it is {'a folder' if path.is_dir() else 'not there'}")
     responses: dict[str, str] = {}
-    for number, row in read_lines(path):
+    for number, row in read_lines(path, is_ours=False):
         name, response = str(row.get("id", "")), row.get("response")
         if not name or not isinstance(response, str):
             raise ValueError(f"{path} line {number} must have an id and a response that is text, got {sorted(row)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -75,8 +76,12 @@ def count_lines(path: Path) -> int:
         return sum(1 for _ in lines)
 
 
-def read_lines(path: Path, numbers: Container[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(
+    path: Path, numbers: Container[int] | None = None, *, is_ours: bool = True
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbered rows of a file of questions or proofs; only those asked for are parsed.
+
+    A file that is not ours may have blank lines, and a mark of byte order at its beginning.
 
     Raises:
         ValueError: if the file is missing, or a line is no JSON object in UTF-8.
@@ -85,7 +90,9 @@ def read_lines(path: Path, numbers: Container[int] | None = None) -> Iterator[tu
         raise ValueError(f"{path} is missing: every question needs its proof")
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if numbers is None or number in numbers:
+            if not is_ours:
+                line = line.removeprefix(codecs.BOM_UTF8).strip()
+            if (line or is_ours) and (numbers is None or number in numbers):
                 yield number, _row(path, number, line)
 
 
@@ -97,7 +104,9 @@ def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
         raise ValueError(
             f"{path} line {number} is no UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}"
         ) from None
-    except json.JSONDecodeError as error:
+    except RecursionError:
+        raise ValueError(f"{path} line {number} is nested too deeply") from None
+    except ValueError as error:
         raise ValueError(f"{path} line {number} is no JSON: {error}") from None
     if not isinstance(row, dict):
         raise ValueError(f"{path} line {number} must be a JSON object, got {text[:40].strip()!r}")

@@ -14,7 +14,7 @@ from typing import Any
 
 from synth import exact
 from synth.box_units import BoxUnit, box_text, box_unit
-from synth.dataset import Row, find_subsets, read_rows
+from synth.dataset import Row, count_lines, find_subsets, read_rows, tasks_file
 from synth.files import json_bytes, link_or_copy, write_whole
 from synth.prompts import BoxWords, question_text
 from synth.splits import assign_splits, parse_splits, pick_per_task, scene_key
@@ -105,7 +105,13 @@ Writer = Callable[[Path, Mapping[str, list[Example]], ConvertConfig], list[str]]
 
 
 def convert(
-    source: Path, out: Path, config: ConvertConfig, writer: Writer, words: BoxWords | None = None
+    source: Path,
+    out: Path,
+    config: ConvertConfig,
+    writer: Writer,
+    *,
+    words: BoxWords | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
     """Convert a dataset; `out` is there when it is whole, or not at all.
 
@@ -115,6 +121,7 @@ def convert(
         config: settings.
         writer: of the format.
         words: how questions speak of boxes; from the unit of the model family unless given.
+        progress: called with (questions read, questions in all); writing comes after.
 
     Raises:
         ValueError: if there is no dataset, it has no pictures, its scenes cannot be split, or `out` is somebody else's.
@@ -122,7 +129,12 @@ def convert(
     source, out = source.resolve(), out.resolve()
     shares, limits = parse_splits(config.splits), config.limits
     _check_ours(source, out)
-    examples = list(read_examples(source, config.unit, words))
+    total = sum(count_lines(tasks_file(subset)) for subset in find_subsets(source)) if progress else 0
+    examples = []
+    for example in read_examples(source, config.unit, words):
+        examples.append(example)
+        if progress:
+            progress(len(examples), total)
     scenes = assign_splits((e.scene for e in examples), shares, config.seed)
     done = Conversion()
     splits: dict[str, list[Example]] = {name: [] for name in shares}
@@ -149,6 +161,7 @@ def _write(
             "config": asdict(config),
             "counts": {name: dict(sorted(tasks.items())) for name, tasks in done.counts.items()},
             "left_out": dict(done.left_out),
+            "how_to_use": done.advice,
             "versions": {"theodolite": version("theodolite"), "exact": exact.VERSION},
         }
         write_whole(part / SETTINGS, json_bytes(settings))
@@ -159,8 +172,8 @@ def _write(
 
 
 def _check_ours(source: Path, out: Path) -> None:
-    if source.is_relative_to(out):
-        raise ValueError(f"--out must be another folder than the dataset's {source}, which stays as it is")
+    if source.is_relative_to(out) or out.is_relative_to(source):
+        raise ValueError(f"--out must lie beside the dataset {source}, which stays as it is, not in it or around it")
     if out.exists() and not out.is_dir():
         raise ValueError(f"the output must be a folder, but {out} is a file")
     if out.exists() and any(out.iterdir()) and not (out / SETTINGS).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from synth.export import Conversion, ConvertConfig, Writer, convert
@@ -19,7 +20,9 @@ FORMATS: dict[str, Writer] = {
 }
 
 
-def convert_to(source: Path, out: Path, config: ConvertConfig) -> Conversion:
+def convert_to(
+    source: Path, out: Path, config: ConvertConfig, *, progress: Callable[[int, int], None] | None = None
+) -> Conversion:
     """Convert a dataset into the format that the configuration names; see `synth.export.convert`.
 
     Raises:
@@ -29,7 +32,5 @@ def convert_to(source: Path, out: Path, config: ConvertConfig) -> Conversion:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {config.to!r}")
     if config.to == "ms-swift" and config.model_family != "generic":
         raise ValueError("ms-swift scales boxes for the model that it trains; leave --model-family out")
-    words = None
-    if config.to == "ms-swift":
-        words = SWIFT_WORDS
-    return convert(source, out, config, FORMATS[config.to], words)
+    words = SWIFT_WORDS if config.to == "ms-swift" else None
+    return convert(source, out, config, FORMATS[config.to], words=words, progress=progress)

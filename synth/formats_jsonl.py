@@ -70,7 +70,7 @@ def _swift_row(example: Example) -> dict[str, Any]:
 
 
 def write_easyr1(out: Path, splits: Mapping[str, list[Example]], config: ConvertConfig) -> list[str]:
-    """EasyR1 and verl: `problem`, `answer` (what the reward reads) and `images`."""
+    """EasyR1: `problem`, `answer` (what the reward reads) and `images`."""
     _write_lines(out, splits, _easyr1_row)
     return [
         "EasyR1: data.prompt_key=problem data.answer_key=answer data.image_key=images data.image_dir=<this folder>",

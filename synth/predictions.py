@@ -127,7 +127,7 @@ def _read_predictions(path: Path, data: Path | None) -> list[dict[str, Any]]:
     if not path.is_file():
         raise ValueError(f"no predictions at {path}: it is {'a folder' if path.is_dir() else 'not there'}")
     rows = []
-    for number, row in read_lines(path):
+    for number, row in read_lines(path, is_ours=False):
         if data is None and "ground_truth" not in row:
             hint = "it has an id: name the dataset with --data" if "id" in row else "it has no id either"
             raise ValueError(f"{path} line {number} must have a ground_truth where no dataset is named; {hint}")
@@ -183,7 +183,8 @@ def _packed(row: dict[str, Any]) -> Any:
 
 
 def _task_type(row: dict[str, Any], ground_truth: Any) -> str:
-    return str(row.get("task_type") or reward_world2vlm.unpack(ground_truth)[0]) or "other"
+    told = reward_world2vlm.unpack(ground_truth)[0] if isinstance(ground_truth, str) else ""
+    return str(row.get("task_type") or told) or "other"
 
 
 def _from_data(data: Path, wanted: dict[str, int], metric: str, unit: BoxUnit) -> tuple[dict[str, Asked], Counter[str]]:

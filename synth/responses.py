@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from geom.action_text import ActionKind
 from geom.actions import Action, ActionSequence
@@ -31,7 +32,12 @@ _REASONED = re.compile(rf"</(?:{_REASONING})>", re.I)
 _REASONS = re.compile(rf"<(?:{_REASONING})>", re.I)
 _ANSWER_TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.I | re.S)
 _FENCE = re.compile(r"```[a-z]*\s*(.*?)(?:```|$)", re.I | re.S)
-_SAYS = re.compile(r"\banswer(?:\s+is)?\s*[:=]\s*|\banswer\s+is\s+", re.I)
+_SAYS = re.compile(
+    r"\banswer(?:\s+is)?\s*[:=]\s*|^\W*(?:final\s+)?answer\W*$"
+    r"|\banswer\s+is\s+(?!(?:based|only|right|correct|that|because|not|approximate|given|derived|clear|certain|an?\b))",
+    re.I | re.M,
+)
+"""What announces an answer, also as a heading; a remark about the answer announces none."""
 _MARKUP = re.compile(r"\*\*|\$|\\(?:text|mathrm)\{([^{}]*)\}")
 _KEYS = ("answer", "final_answer", "response", "bbox_2d", "bbox", "box")
 
@@ -42,7 +48,7 @@ def final_answer(response: str) -> str:
     >>> final_answer("<think>left?</think> The answer is: **B**"), final_answer('{"answer": "yes"}')
     ('B', 'yes')
     """
-    text = _REASONED.split(response[:MAX_READ])[-1]
+    text = _REASONED.split(response[:MAX_READ].replace("\u2019", "'"))[-1]
     if (unended := _REASONS.search(text)) is not None:
         text = text[: unended.start()]
     if tagged := _ANSWER_TAG.findall(text):
@@ -95,13 +101,17 @@ _ABOUT = r"(?:\s*(?:wards?|by|for|about|around|approximately|roughly|an\s+angle\
 _ACTION = re.compile(
     rf"(?:\b{_VERB}\s+(?:the\s+camera\s+)?{_TO})?\b{_WAY}\b{_ABOUT}"
     rf"{_SIZE}\s*(?:{_UNIT}|(?=\s*(?:$|[.,;:!?)\]}}'\"`|]|and\b|then\b)))"
-    rf"|(?:\b{_VERB}\s+(?:the\s+camera\s+)?{_ABOUT}|(?<![0-9.])){_SIZE}\s*{_UNIT}\s*{_TO}{_WAY}\b"
+    rf"|(?:\b{_VERB}\s+(?:the\s+camera\s+)?{_ABOUT}|(?:^|[;\n]|\bthen\s)\s*){_SIZE}\s*{_UNIT}\s*{_TO}{_WAY}\b"
 )
+_BARE = re.compile(rf"\b{_VERB}\s+(?:the\s+camera\s+)?{_TO}{_WAY}\b")
+_OUT_OF_ORDER = re.compile(r"\b(?:after|before)\s+[a-z]+ing\b")
 _DENIED = re.compile(r"(?:\bnot|\bnever|\bno|\bcannot|n't|\bwithout)\s+(?:[a-z]+\s+)?$")
 _COUNT = re.compile(r"^\W*([0-9]{1,4})\s+(?:steps?|actions?)\s*\|")
 _EITHER = re.compile(r"\bor\b|\beither\b")
 _AXES = {"f": ("z", 1), "a": ("z", 1), "b": ("z", -1), "l": ("x", -1), "r": ("x", 1)}
 _LARGEST = 1e6
+_MOST_CLAIMS = 40
+"""An answer that claims more often than this has said it by then."""
 _TURNS = ("turn", "rotat", "pivot", "pan", "yaw")
 
 
@@ -114,7 +124,7 @@ def read_actions(text: str) -> ActionSequence | Unread:
     Unread(reason='several answers')
     """
     text = text.lower().replace("_", " ")
-    actions, end = [], 0
+    actions, end, rest = [], 0, text
     for match in _ACTION.finditer(text):
         if _DENIED.search(text, max(0, match.start() - 24), match.start()):
             return Unread("an action is denied")
@@ -125,18 +135,32 @@ def read_actions(text: str) -> ActionSequence | Unread:
             return action
         actions.append(action)
         end = match.end()
-    return _sequence(text, actions)
+        # What was read is blanked, and what else names an action stands out.
+        rest = rest[: match.start()] + " " * (end - match.start()) + rest[end:]
+    return _sequence(text, rest, actions)
 
 
-def _sequence(text: str, actions: list[Action]) -> ActionSequence | Unread:
+def _sequence(text: str, rest: str, actions: list[Action]) -> ActionSequence | Unread:
     if not actions:
         return Unread("no action found")
+    if len(actions) > 1 and _OUT_OF_ORDER.search(text):
+        return Unread("an order told by after or before")
+    known = {(action.kind.is_turn, action.kind.axis, action.kind.sign) for action in actions}
+    if any(_named(*names) not in known for names in _BARE.findall(rest)):
+        return Unread("an action without a size")
     count = _COUNT.match(text)
     if count and int(count[1]) != len(actions):
         return Unread(f"says {count[1]} actions and lists {len(actions)}")
     if ";" in text and sum(1 for part in text.split(";") if part.strip(" .")) > len(actions):
         return Unread("a part between semicolons is no action")
     return ActionSequence(tuple(actions))
+
+
+def _named(verb: str, way: str) -> tuple[bool, str, int]:
+    """What a verb and a way name, as `_sequence` compares it."""
+    is_turn = way in ("tl", "tr") or verb in _TURNS
+    axis, sign = _AXES[way[-1] if way in ("tl", "tr") else way[0]]
+    return is_turn, "turn" if is_turn else axis, sign
 
 
 def _action(*groups: str | None) -> Action | Unread:
@@ -184,8 +208,8 @@ def read_box(text: str) -> Box | Unread:
 _FRAME = r"(?:the\s+)?(?:view|sight|image|picture|frame|scene)\b"
 _SENTENCES = {
     "A4": (
-        r"incorrect|(?:does|do)\s*(?:not|n't)\s+match|not\s+correct",
-        r"correct|match(?:es)?",
+        r"\bincorrect|(?:does|do)\s*(?:not|n't)\s+match|not\s+correct|\bmismatch|\bwrong\b",
+        r"\bcorrect\b|\bmatch(?:es)?\b",
     ),
     "D2": (
         r"(?:not|n't|never)\s+(?:yet\s+|fully\s+)?(?:disappear\w*|gone|leave\w*|hidden)|"
@@ -193,10 +217,10 @@ _SENTENCES = {
         rf"(?:remains?|stays?|still|is)\s+in\s+{_FRAME}",
         rf"(?:no\s+longer|not|n't)\s+(?:be\s+)?(?:visible|seen|in\s+{_FRAME})|disappear\w*|\bgone\b|\binvisible|"
         rf"out(?:side)?\s+(?:of\s+)?{_FRAME}|(?:fully|completely|entirely)\s+(?:hidden|occluded)|"
-        rf"(?:leaves?|left|exits?)\s+{_FRAME}",
+        rf"(?:leaves?|exits?|(?:has|have|had)\s+left)\s+{_FRAME}",
     ),
     "D4": (
-        r"not\s+(?:the\s+)?same|different|distinct|\banother\b",
+        r"not\s+(?:the\s+)?same|different|distinct|\banother\s+(?:object|instance|thing|one)\b",
         r"same\s+(?:physical\s+)?(?:object|thing|instance|one)|one\s+and\s+the\s+same|identical|"
         r"\bsame\b(?!\s+(?:kind|type|class|category))",
     ),
@@ -215,6 +239,12 @@ def _claims(task_type: str, *, with_words: bool) -> re.Pattern[str]:
 
 _OPEN = {task: _claims(task, with_words=True) for task in _SENTENCES}
 _SENTENCE = {task: _claims(task, with_words=False) for task in _SENTENCES}
+_LEAD = re.compile(r"^\W*(yes|no|true|false)\b(?!\s*(?:or\b|and\b|nor\b|/|longer\b|part\b))")
+"""A word that answers at once; what is said after it explains."""
+_NEGATED = re.compile(
+    r"(?:\bnot|n't|\bnever|\bcannot|\bunlikely|\bfails?|\bhardly|\bno\s+(?:part|longer))\b[^.,;:!?\n]*$"
+)
+"""A denial in the clause of a claim, other than those that the claims know themselves."""
 _LETTER = re.compile(
     r"(?:^\W*|\b(?:option|choice|or|and)\s+\W*|[,/&]\s*)([ab])(?=\W*$|[.):,/&\]]|\s*[-\n]|\s+(?:or|and)\b)|\(([ab])\)"
 )
@@ -229,8 +259,14 @@ def read_yes_no(text: str, task_type: str, variant: str) -> bool | Unread:
     Unread(reason='several answers')
     """
     text = text.lower()
+    if variant == "open" and (lead := _LEAD.match(text)):
+        return lead[1] in ("yes", "true")
     pattern = _OPEN if variant == "open" else _SENTENCE
-    found = {match.lastgroup == "yes" for match in pattern[task_type].finditer(text)}
+    found = set()
+    for match in islice(pattern[task_type].finditer(text), _MOST_CLAIMS):
+        if _NEGATED.search(text, max(0, match.start() - 80), match.start()):
+            return Unread("a negation that cannot be told")
+        found.add(match.lastgroup == "yes")
     if variant == "choice":
         found |= {(first or second) == "a" for first, second in _LETTER.findall(text)}
     if len(found) != 1:

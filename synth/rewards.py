@@ -74,6 +74,8 @@ def completion_text(completion: Any) -> Any:
 
 def _score(response: Any, ground_truth: Any, metric: str) -> dict[str, float]:
     if metric == "exact":
+        if not isinstance(ground_truth, str):
+            raise ValueError(f"a ground truth must be JSON text, got {type(ground_truth).__name__}")
         row = exact.score(exact.read_truth(ground_truth), response)
         row["format"] = float("reason" not in row)
     elif metric == "world2vlm":

@@ -27,6 +27,8 @@ def parse_splits(text: str) -> dict[str, float]:
         name, _, number = part.strip().partition("=")
         if not (name.isidentifier() and name.islower()) or name in shares:
             raise ValueError(f"splits read name=share,... with each lower-case name once, got {part.strip()!r}")
+        if name == "all":
+            raise ValueError("a split cannot be called all: the datasets library keeps that name for itself")
         shares[name] = _number(number, part)
     if abs(sum(shares.values()) - 1.0) > 1e-6:
         raise ValueError(f"shares of the splits must add up to 1, got {sum(shares.values()):g} from {text!r}")

@@ -240,6 +240,9 @@ def test_a_place_without_the_benchmark_is_refused(capsys, tmp_path: Path, name: 
         ({"question_type": "route_planning"}, "must have options"),
         ({"ground_truth": "0"}, "must not be 0"),
         ({"ground_truth": "some"}, "must not be 0"),
+        ({"question": None}, "row 1 has a field of the wrong kind"),
+        ({"options": 5}, "row 1 has a field of the wrong kind"),
+        ({"options": "[1"}, "row 1 has a field of the wrong kind"),
     ],
 )
 def test_vsi_rows_that_break_the_format_are_refused(capsys, tmp_path: Path, change: dict, message: str) -> None:
@@ -263,6 +266,8 @@ def test_rows_that_cannot_be_scored_are_refused(capsys, tmp_path: Path) -> None:
     pathless = SAT_ROWS[0] | {"image_bytes": ["a.png"]}
     pq.write_table(pa.Table.from_pylist([pathless]), tmp_path / "SAT_test.parquet")
     assert "must embed its pictures" in refusal(capsys, "sat", tmp_path, answers(tmp_path, {}))
+    write_lines(tmp_path / "MindCube.jsonl", [MINDCUBE_ROWS[0] | {"images": None}])
+    assert "row 1 has a field of the wrong kind" in refusal(capsys, "mindcube", tmp_path, answers(tmp_path, {}))
     write_lines(tmp_path / "MindCube.jsonl", [MINDCUBE_ROWS[0] | {"gt_answer": "Door"}])
     assert "must be a letter A to E" in refusal(capsys, "mindcube", tmp_path, answers(tmp_path, {}))
 

@@ -230,11 +230,11 @@ def test_the_lmms_eval_functions_score_the_truth_one_and_one_answer_for_all_noth
 
 def test_boxes_are_in_pixels_of_the_resized_picture_for_qwen25(small_dataset: Path, tmp_path: Path, source) -> None:
     done = convert_to(
-        small_dataset, tmp_path / "q", ConvertConfig("sharegpt", splits="all=1", model_family="qwen2.5-vl")
+        small_dataset, tmp_path / "q", ConvertConfig("sharegpt", splits="whole=1", model_family="qwen2.5-vl")
     )
     assert any("image_max_pixels" in line for line in done.advice)
     unit = FAMILIES["qwen2.5-vl"]
-    for row in lines(tmp_path / "q" / "all.jsonl"):
+    for row in lines(tmp_path / "q" / "whole.jsonl"):
         boxes = source[row["id"]][1]["boxes"]
         texts = [str(list(unit.write(box["box_px"], 96, 80))) for box in boxes]
         text = row["messages"][0]["content"] + row["messages"][1]["content"]
@@ -252,6 +252,7 @@ def test_a_split_can_be_limited_per_task_and_says_what_it_left_out(small_dataset
     settings = json.loads((tmp_path / "out" / "conversion.json").read_text())
     assert settings["counts"]["grpo"] == dict(sorted(done.counts["grpo"].items()))
     assert settings["left_out"] == dict(done.left_out)
+    assert settings["how_to_use"] == done.advice and any("reward_function" in line for line in done.advice)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
@@ -273,8 +274,10 @@ def test_bad_options_are_refused_and_leave_nothing(capsys, small_dataset: Path, 
     assert "leave --model-family out" in refusal(
         capsys, small_dataset, "--to", "ms-swift", "--out", out, "--model-family", "qwen2.5-vl"
     )
-    assert "another folder" in refusal(capsys, small_dataset, "--to", "sharegpt", "--out", small_dataset)
-    assert "another folder" in refusal(capsys, small_dataset, "--to", "sharegpt", "--out", small_dataset.parent)
+    assert "beside the dataset" in refusal(capsys, small_dataset, "--to", "sharegpt", "--out", small_dataset)
+    assert "beside the dataset" in refusal(capsys, small_dataset, "--to", "sharegpt", "--out", small_dataset.parent)
+    inside = small_dataset / "Render-SimulatedScene" / "scenes" / "conv"
+    assert "beside the dataset" in refusal(capsys, small_dataset, "--to", "sharegpt", "--out", inside)
     assert "no dataset at" in refusal(capsys, tmp_path / "none", "--to", "sharegpt", "--out", out)
     assert not out.exists() and not list(tmp_path.glob(".*"))
 
@@ -290,12 +293,12 @@ def test_somebody_elses_folder_is_refused_and_kept(capsys, small_dataset: Path, 
 def test_a_dataset_without_pictures_is_refused(capsys, tmp_path: Path) -> None:
     assert main(["generate", "--out", str(tmp_path / "d"), "--num-scenes", "1", "--labels-only", "--workers", "1"]) == 0
     capsys.readouterr()
-    text = refusal(capsys, tmp_path / "d", "--to", "sharegpt", "--out", tmp_path / "o", "--splits", "all=1")
+    text = refusal(capsys, tmp_path / "d", "--to", "sharegpt", "--out", tmp_path / "o", "--splits", "whole=1")
     assert "trainers need the pictures; it was made with --labels-only" in text
 
 
 def test_a_conversion_that_fails_leaves_what_was_there(small_dataset: Path, tmp_path: Path, monkeypatch) -> None:
-    out, config = tmp_path / "out", ConvertConfig("sharegpt", splits="all=1")
+    out, config = tmp_path / "out", ConvertConfig("sharegpt", splits="whole=1")
     convert_to(small_dataset, out, config)
     before = tree(out)
 
@@ -330,5 +333,5 @@ def test_parquet_says_what_to_install_where_it_is_missing(small_dataset: Path, t
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ValueError, match=r"pip install 'theodolite\[export\]'"):
-        convert_to(small_dataset, tmp_path / "out", ConvertConfig("parquet", splits="all=1"))
+        convert_to(small_dataset, tmp_path / "out", ConvertConfig("parquet", splits="whole=1"))
     assert not (tmp_path / "out").exists()

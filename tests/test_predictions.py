@@ -111,6 +111,25 @@ def test_an_answer_that_is_missing_or_no_text_scores_nothing_with_the_reason(wri
     assert sum(report["unread"].values()) == 2
 
 
+def test_blank_lines_and_a_mark_of_byte_order_are_no_matter(tmp_path: Path) -> None:
+    row = json.dumps({"ground_truth": pack("A4", "true"), "response": "true"})
+    (tmp_path / "p.jsonl").write_bytes(f"\ufeff{row}\n\n{row}\r\n\n".encode())
+    assert score_file(tmp_path / "p.jsonl", None, "exact")["n"] == 2
+
+
+def test_ground_truths_of_any_kind_score_nothing_with_the_reason(write) -> None:
+    rows = [{"ground_truth": truth, "response": "true"} for truth in ({"answer": "true"}, 5, ["true"])]
+    report = score_file(write(*rows, {"ground_truth": None, "response": "true"}), None, "world2vlm")
+    assert [row["format"] for row in report["scores"]] == [0, 0, 0, 0]
+    assert all("must be text" in row["reason"] for row in report["scores"][:3])
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_handful_of_answers_is_scored_and_shown(capsys, small_dataset: Path, write, count: int) -> None:
+    assert main(["score", str(write(*truth_rows(small_dataset)[:count])), "--data", str(small_dataset)]) == 0
+    assert f"{count} answers" in capsys.readouterr().out
+
+
 def test_long_answers_are_counted_as_shortened(write) -> None:
     file = write({"ground_truth": pack("A4", "true"), "response": "true" + " " * 10**6})
     report = score_file(file, None, "exact")
@@ -140,6 +159,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
     [
         ([], "is empty"),
         (["{"], "line 1 is no JSON"),
+        (["[" * 100_000], "nested too deeply"),
         (["[1]"], "line 1 must be a JSON object"),
         ([{"response": "yes"}], "must have a ground_truth where no dataset is named; it has no id either"),
         ([{"id": "a", "response": "yes"}], "name the dataset with --data"),
@@ -197,6 +217,8 @@ def test_rewards_in_the_signatures_of_trainers() -> None:
     assert completion_text([{"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]) == "ab"
     with pytest.raises(ValueError, match="metric must be"):
         compute_score(batch, metric="bleu")
+    with pytest.raises(ValueError, match="must be JSON text, got dict"):
+        compute_score([{"ground_truth": {}, "response": ""}])
 
 
 def test_the_reward_file_is_loaded_as_trainers_load_it() -> None:

@@ -24,6 +24,8 @@ from synth.responses import MAX_READ, Unread, final_answer, read_actions, read_b
         ("\\boxed{[1, {2}]", "[1, {2}]"),
         ("The answer is: **B**", "B"),
         ("Answer: no\nFinal answer: yes", "yes"),
+        ("perhaps turned right 10 degrees?\n**Answer**\nmove left 1 meters", "move left 1 meters"),
+        ("The answer is B. I am sure this answer is right.", "B. I am sure this answer is right."),
         ('{"reason": "because", "answer": "yes"}', "yes"),
         ('```json\n{"bbox_2d": [1, 2, 3, 4]}\n```', "[1, 2, 3, 4]"),
         ('[{"bbox_2d": [1, 2, 3, 4], "label": "chair"}]', "[1, 2, 3, 4]"),
@@ -91,6 +93,12 @@ def test_actions_are_read_in_many_wordings(text: str, actions: str) -> None:
         ("either move left 1 meters, or move left 2 meters", "several answers"),
         ("3 steps | move left 1 meters; turn left 2 degrees", "says 3 actions and lists 2"),
         ("move left 1 meters; turn around", "between semicolons"),
+        ("turn left 30 degrees, move forward", "an action without a size"),
+        ("- turn left 30 degrees\n- move forward one meter", "an action without a size"),
+        ("move left or right 0.5 meters", "an action without a size"),
+        ("turn left|right 30 degrees", "an action without a size"),
+        ("turn left 30 degrees after moving forward 1 meter", "an order told by after or before"),
+        ("between 0.5 and 0.6 meters left", "no action found"),
     ],
 )
 def test_what_names_no_single_sequence_is_unread(text: str, reason: str) -> None:
@@ -149,7 +157,14 @@ def test_what_names_no_single_box_is_unread(text: str, reason: str) -> None:
         ("It has left the image.", "D2", "sentence", True),
         ("It can still be seen.", "D2", "sentence", False),
         ("it is still in the picture", "D2", "open", False),
-        ("The second box marks another chair.", "D4", "sentence", False),
+        ("The second box marks another object.", "D4", "sentence", False),
+        ("Yes, the same chair from another viewpoint.", "D4", "open", True),
+        ("Yes. My answer is based on the fact that no other chair is there.", "D4", "open", True),
+        ("It is a mismatch.", "A4", "open", False),
+        ("It hasn\u2019t disappeared", "D2", "open", False),
+        ("False. The true motion is another.", "A4", "open", False),
+        ("The claim is true because the camera did not turn.", "A4", "open", True),
+        ("No, it's still visible.", "D2", "open", False),
         ("identical", "D4", "choice", True),
         ("They are the same physical object instance.", "D4", "sentence", True),
         ("They are different object instances.", "D4", "sentence", False),
@@ -164,7 +179,7 @@ def test_what_names_no_single_box_is_unread(text: str, reason: str) -> None:
     ],
 )
 def test_yes_and_no_are_read_in_words_letters_and_sentences(text, task, variant, value) -> None:
-    assert read_yes_no(text, task, variant) is value
+    assert read_yes_no(final_answer(text), task, variant) is value
 
 
 @pytest.mark.parametrize(
@@ -181,10 +196,20 @@ def test_yes_and_no_are_read_in_words_letters_and_sentences(text, task, variant,
         ("yes", "D2", "sentence"),
         ("A", "D2", "open"),
         ("perhaps", "A4", "open"),
+        # A denial that no rule knows is no answer, rather than the opposite of what was said.
+        ("It isn't true", "A4", "open"),
+        ("I don't think the claim is true", "A4", "open"),
+        ("does not seem to match", "A4", "open"),
+        ("They aren't the same object", "D4", "sentence"),
+        ("They cannot be the same", "D4", "open"),
+        ("They are not different", "D4", "open"),
+        ("does not remain visible", "D2", "sentence"),
+        ("It is unlikely to disappear", "D2", "open"),
+        ("It moves to the left frame edge.", "D2", "sentence"),
     ],
 )
 def test_what_claims_both_or_neither_is_unread(text: str, task: str, variant: str) -> None:
-    assert isinstance(read_yes_no(text, task, variant), Unread)
+    assert isinstance(read_yes_no(final_answer(text), task, variant), Unread)
 
 
 PIECES = [

@@ -64,6 +64,7 @@ def test_the_key_of_a_scene_is_what_it_shows(tmp_path: Path) -> None:
         ("train=nan", "above 0"),
         ("train=0,test=1", "above 0"),
         ("train=0.5,train=0.5", "each lower-case name once"),
+        ("all=1", "cannot be called all"),
         ("Train=1", "each lower-case name once"),
         ("../x=1", "each lower-case name once"),
         ("train=0.5,test=0.4", "must add up to 1, got 0.9"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from theodolite.console import Outcome, check_dataset_folder, check_out_folder
+from theodolite.console import Outcome, Progress, check_dataset_folder, check_out_folder
 from theodolite.options import CommonOptions
 
 EXAMPLE = "theodolite convert data-demo --to sharegpt --out data-sharegpt --model-family qwen2.5-vl"
@@ -20,7 +20,7 @@ class Options(CommonOptions):
     dir: Path = field(metadata={"positional": True})
     """folder of the dataset"""
     to: Literal["sharegpt", "ms-swift", "easyr1", "lmms-eval", "webdataset", "parquet"]
-    """format: sharegpt = LLaMA-Factory, easyr1 = EasyR1 and verl"""
+    """format; sharegpt is what LLaMA-Factory reads"""
     out: Path
     """folder of the conversion"""
     splits: str = "train=0.8,validation=0.1,test=0.1"
@@ -51,7 +51,8 @@ def run(options: Options) -> Outcome:
         max_pixels=options.max_pixels,
         seed=options.seed,
     )
-    done = convert_to(options.dir, options.out, config)
+    with Progress("convert: questions read") as progress:
+        done = convert_to(options.dir, options.out, config, progress=progress)
     payload = {
         "out": str(options.out),
         "to": options.to,

@@ -89,15 +89,15 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     has_chance = any("chance" in task for task in report["tasks"].values())
     yield f"{report['n']} answers, metric {report['metric']} ({report['metric_version']})"
     if has_chance:
-        yield "corrected: 0 is guessing, 1 is the truth; intervals are 95 %, over scenes"
+        yield "corrected: 0 is guessing, 1 is the truth; intervals are 95 %, over scenes where a dataset tells them"
     yield ""
     yield from _table([("task", task, row) for task, row in report["tasks"].items()] + [("", "all", report["all"])])
     for task, variables in report["difficulty"].items():
-        yield ""
         told = {name: drawers for name, drawers in variables.items() if len(drawers) > 1}
-        yield from _table(
-            [(f"{task} {name},", drawer, row) for name, rows in told.items() for drawer, row in rows.items()]
-        )
+        if told:
+            yield ""
+            rows = [(name, drawer, row) for name, drawers in told.items() for drawer, row in drawers.items()]
+            yield from _table([(f"{task} {name},", drawer, row) for name, drawer, row in rows])
     yield from _remarks(report)
 
 
