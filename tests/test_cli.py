@@ -167,7 +167,7 @@ def test_missing_option_is_named(run) -> None:
         (("generate", "--bogus"), "unknown option --bogus; known: --config"),
         (("plan", "--actions", "jump 3 meters"), "known: move forward, move backward"),
         (("plan", "--actions", "move forward 99999999999 meters", "--per-frame"), "at most 100000 steps"),
-        (("plan", "--actions", "turn left 1e9 degrees", "--convention", "hy_worldplay"), "at most 100000 latents"),
+        (("plan", "--actions", "turn left 1e9 degrees", "--convention", "hy_worldplay"), "at most 100000 steps"),
         (("verify", "/nowhere"), "no dataset at /nowhere: it is not there"),
         (("verify", __file__), "it is a file"),
         (("view", "/nowhere"), "no dataset at /nowhere"),
