@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from synth.pipeline import GenerateConfig
 from theodolite.cli import COMMANDS, main
 from theodolite.options import CommonOptions
 
@@ -109,3 +111,14 @@ def test_what_has_no_dashes_is_named_as_the_help_names_it(capsys, command: str, 
 def test_keys_of_a_file_are_the_options_of_the_command(refused_config) -> None:
     known = "actions, convention, per_frame, image_size, hfov_deg, out, seed, json"
     assert refused_config("plan", "zzz", 1) == f"--config c.yaml has an unknown key 'zzz'; known: {known}"
+
+
+def test_help_of_generate_tells_the_sizes_that_the_generator_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--help"]) == 0
+    told = re.search(r"--image-size W H .*?(\d+) to (\d+) each way", " ".join(capsys.readouterr().out.split()))
+    assert told is not None
+    least, most = map(int, told.groups())
+    assert GenerateConfig(num_scenes=1, image_size=(least, most)).image_size == (least, most)
+    for wrong in ((least - 1, most), (least, most + 1)):
+        with pytest.raises(ValueError, match=f"image_size must be {least}..{most}"):
+            GenerateConfig(num_scenes=1, image_size=wrong)

@@ -66,6 +66,16 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"did you mean {bare[close[0]]}?" if close else f"known: {', '.join(known)}"
 
 
+def with_dashes(message: str, cls: type[CommonOptions]) -> str:
+    """A refusal of a library that begins with the name of a field, in the words of the command line.
+
+    >>> with_dashes("seed must be >= 0, got -1", CommonOptions)
+    '--seed must be >= 0, got -1'
+    """
+    name, _, rest = message.partition(" ")
+    return next((f"{_shown(field)} {rest}" for field in fields(cls) if field.name == name), message)
+
+
 class _ConfigFile(ActionConfigFile):
     """A YAML file with the fields of the command; an unknown key is named, with the nearest known one."""
 
