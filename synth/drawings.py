@@ -99,7 +99,9 @@ def _rounded(shares: Sequence[float], tenths: bool, total: int | None = None) ->
 
 
 def _percent(count: int, tenths: bool) -> str:
-    return f"{count / 10:.1f} %" if tenths else f"{count} %"
+    if not tenths:
+        return f"{count} %"
+    return f"{count / 10:.1f} %" if count else "under 0.1 %"
 
 
 def motion_svg(T_world_cam: NDArray[np.float64], K: NDArray[np.float64], width: int, actions: str, unit: str) -> Html:

@@ -38,6 +38,7 @@ def test_two_shares_read_as_what_they_add_up_to(visible: float, words: str) -> N
         # A small share is told to a tenth, and so are those beside it.
         ({"visible": 0.5, "hidden": 0.497, "outside": 0.003}, "visible 50.0 %, hidden 49.7 %, outside 0.3 %"),
         ({"visible": 0.05, "hidden": 0.05, "outside": 0.9}, "visible 5.0 %, hidden 5.0 %, outside 90.0 %"),
+        ({"visible": 0.9997, "hidden": 0.0003}, "visible 100.0 %, hidden under 0.1 %"),
         # Thirds, halves of a percent: what rounding loses or adds goes where it is nearest.
         ({"visible": 1 / 3, "hidden": 1 / 3, "outside": 1 / 3}, "visible 34 %, hidden 33 %, outside 33 %"),
         ({"visible": 0.415, "hidden": 0.585}, "visible 42 %, hidden 58 %"),
