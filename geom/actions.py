@@ -24,6 +24,7 @@ __all__ = [
     "ActionSequence",
     "PlanarPose",
     "canonicalise",
+    "check_step_count",
     "format_number",
     "micro_steps",
     "parse_actions",
@@ -276,12 +277,23 @@ def micro_steps(
         )
     if min_num_frames < 2:
         raise ValueError(f"min_num_frames must be >= 2, got {min_num_frames}; an action has a first and a last frame")
-    counts = []
-    for action in actions:
-        largest = max_step_deg if action.kind.is_turn else max_step_m
-        # The small term keeps 0.6 / 0.2 at three steps.
-        counts.append(max(1, math.ceil(action.amount / largest - 1e-9), min_num_frames - 1))
-    if sum(counts) > MOST_STEPS:
-        raise ValueError(f"actions may take at most {MOST_STEPS} steps, got {sum(counts)}; is a size in another unit?")
-    steps = zip(actions, counts, strict=True)
+    largest = [max_step_deg if action.kind.is_turn else max_step_m for action in actions]
+    # The small term keeps 0.6 / 0.2 at three steps.
+    wanted = [max(a.amount / step - 1e-9, min_num_frames - 1) for a, step in zip(actions, largest, strict=True)]
+    check_step_count(wanted)
+    steps = zip(actions, map(math.ceil, wanted), strict=True)
     return tuple(ActionSequence((Action(a.kind, a.amount / count),) * count) for a, count in steps)
+
+
+def check_step_count(wanted: Iterable[float]) -> None:
+    """Refuse a motion of more steps than MOST_STEPS before they are built.
+
+    Args:
+        wanted: size over step for each action, rounded up here; may be infinite, since an action's size has no bound.
+
+    Raises:
+        ValueError: if the actions take more than MOST_STEPS steps in all.
+    """
+    total = sum(float(math.ceil(count)) if math.isfinite(count) else count for count in wanted)
+    if total > MOST_STEPS:
+        raise ValueError(f"actions may take at most {MOST_STEPS} steps, got {total:.9g}; is a size in another unit?")

@@ -21,6 +21,8 @@ _MIN_EXTENT_M = 1.0
 _SAME_PLACE_M = 1e-3
 _LETTER = 0.6
 """Width of a letter, as a share of the font's size."""
+_SMALL_SHARE = 0.095
+"""Below this a share is told to a tenth of a percent."""
 _BAR_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 
@@ -68,25 +70,38 @@ def shares_html(title: str, sight: Mapping[str, Any]) -> Html:
         return join(tag("span", title), tag("span", "undefined: the camera is inside it", class_="dim"))
     parts = [(name, share) for name in PARTS if (share := float(sight.get(name) or 0.0)) > 0]
     bars = [tag("i", class_=PARTS[name], style=f"width:{_num(100 * share)}%") for name, share in parts]
-    words = ", ".join(f"{name} {_percent(share)}{_by(name, sight)}" for name, share in parts)
+    words = _shares_in_words(parts, sight.get("hidden_by") or {})
     bar = tag("span", *bars, class_="bar", role="img", aria_label=words, title=words)
     return join(tag("span", title), bar, tag("span", words, class_="words"))
 
 
-def _by(name: str, sight: Mapping[str, Any]) -> str:
-    by = sight.get("hidden_by") if name == "hidden" else None
-    if not by:
-        return ""
-    return f" (by {', '.join(f'{who} {_percent(share)}' for who, share in _sorted_shares(by))})"
+def _shares_in_words(parts: Sequence[tuple[str, float]], hidden_by: Mapping[str, float]) -> str:
+    """The shares, and behind what is hidden those that hide it, the largest first."""
+    by = sorted(hidden_by.items(), key=lambda pair: -pair[1])
+    # A small share is told to a tenth, and then all are: 99.7 % and 0.3 % must not read as 100 % and 0.3 %.
+    tenths = any(0 < share < _SMALL_SHARE for _, share in (*parts, *by))
+    words = []
+    for (name, _), count in zip(parts, _rounded([share for _, share in parts], tenths), strict=True):
+        counts = _rounded([share for _, share in by], tenths, count) if name == "hidden" else []
+        told = ", ".join(f"{who} {_percent(n, tenths)}" for (who, _), n in zip(by, counts, strict=False))
+        words.append(f"{name} {_percent(count, tenths)}" + (f" (by {told})" if told else ""))
+    return ", ".join(words)
 
 
-def _sorted_shares(by: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(by.items(), key=lambda pair: -pair[1])
+def _rounded(shares: Sequence[float], tenths: bool, total: int | None = None) -> list[int]:
+    """Whole percents, or tenths of them, that add up as the shares do: what is lost goes to the largest rests."""
+    exact = [share * (1000 if tenths else 100) for share in shares]
+    counts = [math.floor(value) for value in exact]
+    lost = max((round(sum(exact)) if total is None else total) - sum(counts), 0)
+    for i in sorted(range(len(exact)), key=lambda i: counts[i] - exact[i])[:lost]:
+        counts[i] += 1
+    return counts
 
 
-def _percent(share: float) -> str:
-    # Near nothing and near all a tenth is told, so that 99.7 % and 0.3 % do not read as 100 % and 0.3 %.
-    return f"{100 * share:.0f} %" if 0.095 <= share <= 0.905 or share in (0, 1) else f"{100 * share:.1f} %"
+def _percent(count: int, tenths: bool) -> str:
+    if not tenths:
+        return f"{count} %"
+    return f"{count / 10:.1f} %" if count else "under 0.1 %"
 
 
 def motion_svg(T_world_cam: NDArray[np.float64], K: NDArray[np.float64], width: int, actions: str, unit: str) -> Html:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from geom.actions import MOST_STEPS, Action, ActionKind, ActionSequence, micro_steps, parse_actions
+from geom.actions import Action, ActionKind, ActionSequence, check_step_count, micro_steps, parse_actions
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
 
@@ -68,8 +68,8 @@ def plan(
         hfov: horizontal field of view, radians. For svc 54 degrees along the longer side unless given.
 
     Raises:
-        ValueError: if there is no action, the text or the camera is not valid, the convention is unknown, or a
-            camera is given to hy_worldplay, whose K is fixed.
+        ValueError: if there is no action, the text or the camera is not valid, the convention is unknown, the steps are
+            more than geom.actions.MOST_STEPS, or a camera is given to hy_worldplay, whose K is fixed.
 
     >>> [T[2][3] for T in plan("move forward 0.5 meters; turn left 30 degrees")["T_cam0_cam"]]
     [0.0, 0.5, 0.5]
@@ -125,6 +125,7 @@ def _plan_hy(
 ) -> dict[str, Any]:
     if image_size is not None or hfov is not None:
         raise ValueError("hy_worldplay has one fixed K for 1920 x 1080, got an image size or field of view; omit it")
+    check_step_count(a.amount / _hy_step(a) for a in actions)
     groups = tuple(hy_latents(a) for a in actions)
     T_cam0_cam = _pad(_poses(groups), HY_LATENT_MULTIPLE)
     camera = PinholeCamera(torch.tensor(HY_K, dtype=torch.float64), *HY_IMAGE_SIZE)
@@ -205,17 +206,20 @@ def hy_latents(action: Action) -> ActionSequence:
     """Split an action into HY-WorldPlay's latents: whole steps of 0.08 m or 3 degrees, then the rest.
 
     Raises:
-        ValueError: if there are more than MOST_STEPS.
+        ValueError: if there are more than geom.actions.MOST_STEPS.
 
     >>> hy_latents(parse_actions("TL_10")[0]).tokens()
     ('TL_3', 'TL_3', 'TL_3', 'TL_1')
     """
-    step = HY_STEP_DEG if action.kind.is_turn else HY_STEP_M
+    step = _hy_step(action)
+    check_step_count([action.amount / step])
     count = math.floor(action.amount / step + 1e-9)
-    if count > MOST_STEPS:
-        raise ValueError(f"an action may take at most {MOST_STEPS} latents, got {count} for {action.text()!r}")
     rest = round(action.amount - count * step, 6)
     return ActionSequence((Action(action.kind, step),) * count + ((Action(action.kind, rest),) if rest > 1e-6 else ()))
+
+
+def _hy_step(action: Action) -> float:
+    return HY_STEP_DEG if action.kind.is_turn else HY_STEP_M
 
 
 def hy_pose_string(actions: ActionSequence) -> str | None:
@@ -227,7 +231,7 @@ def hy_pose_string(actions: ActionSequence) -> str | None:
     ('w-3, left-10, a-1', None)
     """
     groups = [hy_latents(a) for a in actions]
-    if any(group[-1].amount != (HY_STEP_DEG if group[0].kind.is_turn else HY_STEP_M) for group in groups):
+    if any(group[-1].amount != _hy_step(group[0]) for group in groups):
         return None
     return ", ".join(f"{_HY_KEY_OF[group[0].kind]}-{len(group)}" for group in groups)
 

@@ -6,17 +6,17 @@ import base64
 import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from synth.dataset import find_subsets, read_lines, read_rows, tasks_file
+from synth.dataset import PROOFS_FILE, find_subsets, read_lines, read_rows, tasks_file
+from synth.sample_form import check_proof, check_task
 
 _QUALITY = 72
-_WHERE = {"scene_id", "traj_id", "frames", "image_size", "T_world_cam", "actions"}
-"""What the page reads of a transition; `verify` says of the rest what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ def pick_samples(root: Path, limit: int) -> tuple[list[Sample], int]:
     """At most `limit` samples, evenly over tasks, then subsets, then lines; and how many there are in all.
 
     Raises:
-        ValueError: if there is no dataset, a line is no JSON object, or tasks and proofs do not match.
+        ValueError: if there is no dataset, a line is not of the form that the page reads, or tasks and proofs do not
+            match.
     """
     groups: dict[tuple[str, Path], list[int]] = defaultdict(list)
     for subset in find_subsets(root):
@@ -52,8 +53,8 @@ def pick_samples(root: Path, limit: int) -> tuple[list[Sample], int]:
 
 
 def _task_type(subset: Path, number: int, row: dict[str, Any]) -> str:
-    if "id" not in row or "task_type" not in row:
-        raise ValueError(f"{tasks_file(subset)} line {number} must have id and task_type")
+    with _named(tasks_file(subset), number):
+        check_task(row)
     return row["task_type"]
 
 
@@ -94,14 +95,20 @@ def evenly(items: Sequence[int], count: int) -> list[int]:
 
 def _samples(subset: Path, numbers: set[int]) -> Iterator[Sample]:
     for number, (task, proof) in zip(sorted(numbers), read_rows(subset, numbers), strict=True):
-        if task.get("id") != proof.get("id"):
-            raise ValueError(f"line {number} of {subset.name}: the proof is of {proof.get('id')}, not of {task['id']}")
-        where = proof.get("transition")
-        if not isinstance(where, dict) or not where.keys() >= _WHERE:
-            raise ValueError(
-                f"line {number} of {subset.name}: a proof's transition must have {', '.join(sorted(_WHERE))}"
-            )
+        with _named(subset / PROOFS_FILE, number):
+            if task["id"] != proof.get("id"):
+                raise ValueError(f"the proof is of {proof.get('id')}, not of {task['id']}")
+            check_proof(proof)
         yield Sample(subset, task, proof)
+
+
+@contextmanager
+def _named(path: Path, number: int) -> Iterator[None]:
+    """Puts file and line before what is wrong there."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path} line {number}: {error}") from None
 
 
 def picture_uri(subset: Path, relative: str, max_side: int) -> str | None:

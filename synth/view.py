@@ -218,8 +218,8 @@ def _motion(sample: Sample) -> Html:
     where = sample.proof["transition"]
     metric = sample.proof.get("scale", {}).get("status") == "metric"
     drawing = motion_svg(
-        np.asarray(where["T_world_cam"]),
-        np.asarray(where["K"]),
+        np.asarray(where["T_world_cam"], dtype=np.float64),
+        np.asarray(where["K"], dtype=np.float64),
         where["image_size"][0],
         where["actions"],
         "m" if metric else "unit",

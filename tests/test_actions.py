@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geom.actions import (
+    MOST_STEPS,
     REFERENCE_MIN_DEG,
     REFERENCE_MIN_M,
     Action,
@@ -351,3 +352,15 @@ def test_bad_steps_are_refused():
             micro_steps(parse_actions("FWD_1"), **settings)
     with pytest.raises(ValueError, match="min_num_frames must be >= 2, got 1"):
         micro_steps(parse_actions("FWD_1"), min_num_frames=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("FWD_20000.1", "100001"), ("FWD_15000; TL_300000", "135000"), ("FWD_1e308", "inf")]
+)
+def test_steps_without_end_are_refused_before_they_are_built(text, told):
+    with pytest.raises(ValueError, match=f"at most 100000 steps, got {told};"):
+        micro_steps(parse_actions(text))
+
+
+def test_as_many_steps_as_allowed_are_built():
+    assert sum(map(len, micro_steps(parse_actions("FWD_10000; TL_250000")))) == MOST_STEPS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -240,7 +239,7 @@ def test_proof_of_another_question_is_refused(dataset: Path) -> None:
     proofs = dataset / "Render-SimulatedScene-demo" / "proofs.jsonl"
     first, second, *rest = proofs.read_text().splitlines()
     proofs.write_text("\n".join([second, first, *rest]) + "\n")
-    with pytest.raises(ValueError, match="line 1 of Render-SimulatedScene-demo: the proof is of room_0-t1-A1-1"):
+    with pytest.raises(ValueError, match="demo/proofs.jsonl line 1: the proof is of room_0-t1-A1-1"):
         pick_samples(dataset, 9)
 
 
@@ -258,11 +257,11 @@ def test_fewer_proofs_than_questions_are_refused(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "match"), [("{", "is no JSON"), ("[1]", "must be a JSON object"), ("{}", "must have id and")]
+    ("line", "match"), [("{", "is no JSON"), ("[1]", "must be a JSON object"), ("{}", "must have id, task_type")]
 )
 def test_broken_row_is_named(dataset: Path, line: str, match: str) -> None:
     (dataset / "DepthWarp-RealScene" / "tasks.jsonl").write_text(line + "\n")
-    with pytest.raises(ValueError, match=f"tasks.jsonl line 1 .*{match}"):
+    with pytest.raises(ValueError, match=f"tasks.jsonl line 1:? .*{match}"):
         pick_samples(dataset, 9)
 
 
@@ -366,13 +365,3 @@ def test_pretty_breaks_only_what_does_not_fit() -> None:
     assert '  "short": [1, 2],' in lines
     assert "    [10.0, 11.0, 12.0, 13.0]," in lines
     assert json.loads(pretty(value)) == value
-
-
-@pytest.mark.parametrize("change", [{"transition": []}, {"transition": {"scene_id": "a"}}])
-def test_a_damaged_proof_is_named_and_not_a_traceback(small_dataset: Path, tmp_path: Path, change: dict) -> None:
-    shutil.copytree(small_dataset, tmp_path / "data")
-    proofs = next((tmp_path / "data").glob("*/proofs.jsonl"))
-    first, *rest = proofs.read_text().splitlines()
-    proofs.write_text("\n".join([json.dumps(json.loads(first) | change), *rest]) + "\n")
-    with pytest.raises(ValueError, match="line 1 of Render-SimulatedScene: a proof's transition must have"):
-        write_view(tmp_path / "data", tmp_path / "view.html")

@@ -29,6 +29,13 @@ def conditioned_positions(positions: torch.Tensor, camera_scale: float) -> torch
     return centred * (camera_scale / first if first > 1e-6 else camera_scale)
 
 
+@pytest.mark.parametrize("text", ["FWD_6000; FWD_6000; FWD_6000", "TL_1e308"])
+def test_latents_without_end_are_refused_however_many_actions_share_them(text):
+    with pytest.raises(ValueError, match="at most 100000 steps, got") as refused:
+        plan(text, "hy_worldplay")
+    assert len(str(refused.value)) < 120
+
+
 def test_our_plan_has_one_pose_after_each_action():
     planned = plan(TEXT, image_size=(640, 480), hfov=math.pi / 2)
     ends = torch.tensor(planned["T_cam0_cam"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from theodolite.console import Outcome, Progress, check_out_folder, worker_count
-from theodolite.options import CommonOptions, nearest
+from theodolite.options import CommonOptions, nearest, with_dashes
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
@@ -26,7 +26,7 @@ class Options(CommonOptions):
     num_scenes: int
     """number of simulated rooms"""
     image_size: tuple[int, int] = field(default=(512, 512), metadata={"metavar": ("W", "H")})
-    """width and height of the pictures, pixels"""
+    """width and height of the pictures, pixels, 32 to 8192 each way"""
     tasks: str = ",".join(TASKS)
     """tasks to ask, separated by commas: A1-A4 camera motion, D1-D4 objects"""
     workers: int = 0
@@ -44,7 +44,6 @@ class Options(CommonOptions):
         super().__post_init__()
         if self.num_scenes < 1:
             raise ValueError(f"--num-scenes must be 1 or more, got {self.num_scenes}")
-        check_image_size(self.image_size)
         parse_tasks(self.tasks)
         worker_count(self.workers)
 
@@ -52,20 +51,27 @@ class Options(CommonOptions):
 def run(options: Options) -> Outcome:
     """Generate the dataset; exit status 0."""
     check_out_folder(options.out)
+    payload = make_subset(options.out, _config(options), worker_count(options.workers))
+    return Outcome(subset_text(payload), {"out": str(options.out), **payload})
+
+
+def _config(options: Options) -> GenerateConfig:
     from synth.pipeline import GenerateConfig
 
-    config = GenerateConfig(
-        num_scenes=options.num_scenes,
-        seed=options.seed,
-        image_size=options.image_size,
-        tasks=parse_tasks(options.tasks),
-        teacher=options.teacher,
-        preset=options.preset,
-        phrasing=options.phrasing,
-        labels_only=options.labels_only,
-    )
-    payload = make_subset(options.out, config, worker_count(options.workers))
-    return Outcome(subset_text(payload), {"out": str(options.out), **payload})
+    try:
+        return GenerateConfig(
+            num_scenes=options.num_scenes,
+            seed=options.seed,
+            image_size=options.image_size,
+            tasks=parse_tasks(options.tasks),
+            teacher=options.teacher,
+            preset=options.preset,
+            phrasing=options.phrasing,
+            labels_only=options.labels_only,
+        )
+    except ValueError as error:
+        # The generator's own limits are the only ones; here its fields are options.
+        raise ValueError(with_dashes(str(error), Options)) from None
 
 
 def make_subset(out: Path, config: GenerateConfig, workers: int) -> dict[str, Any]:
@@ -100,16 +106,6 @@ def parse_tasks(text: str) -> tuple[str, ...]:
     if not names:
         raise ValueError(f"--tasks must name at least one of {', '.join(TASKS)}")
     return tuple(task for task in TASKS if task in names)
-
-
-def check_image_size(size: tuple[int, int]) -> None:
-    """Refuse a picture without pixels.
-
-    Raises:
-        ValueError: if width or height is below 1.
-    """
-    if min(size) < 1:
-        raise ValueError(f"--image-size must be at least 1 x 1 pixel, got {size[0]} x {size[1]}")
 
 
 def subset_text(payload: Mapping[str, Any]) -> str:

@@ -66,11 +66,22 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"did you mean {bare[close[0]]}?" if close else f"known: {', '.join(known)}"
 
 
+def with_dashes(message: str, cls: type[CommonOptions]) -> str:
+    """A refusal of a library that begins with the name of a field, in the words of the command line.
+
+    >>> with_dashes("seed must be >= 0, got -1", CommonOptions)
+    '--seed must be >= 0, got -1'
+    """
+    name, _, rest = message.partition(" ")
+    return next((f"{_shown(field)} {rest}" for field in fields(cls) if field.name == name), message)
+
+
 class _ConfigFile(ActionConfigFile):
     """A YAML file with the fields of the command; an unknown key is named, with the nearest known one."""
 
     def __call__(self, parser, cfg, values, option_string=None):
-        actions = [a for a in parser._actions if a.dest not in ("help", "config", "print_config")]
+        own = ("help", "config")
+        actions = [a for a in parser._actions if a.dest not in own and not a.dest.startswith("print_")]
         _check_file(Path(values), {a.dest: a.nargs for a in actions})
         super().__call__(parser, cfg, values, option_string)
 
@@ -102,7 +113,7 @@ def _parser(cls: type[CommonOptions], prog: str, description: str, example: str)
     parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help="YAML file with the same fields")
     types, helps = get_type_hints(cls), _helps(cls)
     for field in _own_fields_first(cls):
-        name = field.name if _is_positional(field) else f"--{field.name.replace('_', '-')}"
+        name = field.name if _is_positional(field) else _shown(field)
         parser.add_argument(name, **_argument(field, types[field.name], helps[field.name]))
     return parser
 
@@ -123,9 +134,10 @@ def _helps(cls: type) -> dict[str, str]:
 def _argument(field: Field[Any], kind: Any, text: str) -> dict[str, Any]:
     if kind is bool:
         return {"action": "store_true", "help": text}
-    argument: dict[str, Any] = {"type": kind, "help": text}
+    # Without None, which stands for what was left out: the parser then shows choices, and names a wrong value.
+    argument: dict[str, Any] = {"type": _without_none(kind), "help": text}
     if kind in _PATHS:
-        argument |= {"type": str, "metavar": field.metadata.get("metavar", "PATH")}
+        argument |= {"type": str, "metavar": _shown(field) if _is_positional(field) else "PATH"}
     if inner := _tuple_parts(kind):
         argument |= {"type": inner[0], "nargs": len(inner), "metavar": field.metadata.get("metavar")}
     if field.default is not MISSING:
@@ -135,15 +147,25 @@ def _argument(field: Field[Any], kind: Any, text: str) -> dict[str, Any]:
     return argument
 
 
+def _without_none(kind: Any) -> Any:
+    """The type of an option that is given: `X` of `X | None`."""
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    return parts[0] if type(None) in get_args(kind) else kind
+
+
 def _tuple_parts(kind: Any) -> tuple[Any, ...]:
     """Types in a tuple, optional or not; nothing for any other type."""
-    if get_origin(kind) is tuple:
-        return get_args(kind)
-    return next((get_args(part) for part in get_args(kind) if get_origin(part) is tuple), ())
+    given = _without_none(kind)
+    return get_args(given) if get_origin(given) is tuple else ()
 
 
 def _is_positional(field: Field[Any]) -> bool:
     return field.metadata.get("positional", False)
+
+
+def _shown(field: Field[Any]) -> str:
+    """How people read an option's name: with its dashes, or in capitals where it has none."""
+    return field.name.upper() if _is_positional(field) else f"--{field.name.replace('_', '-')}"
 
 
 def _value(field: Field[Any], kind: Any, value: Any) -> Any:
@@ -152,7 +174,7 @@ def _value(field: Field[Any], kind: Any, value: Any) -> Any:
     Raises:
         ValueError: if it is none of the kind; the text names the option.
     """
-    name = field.name.replace("_", " ") if _is_positional(field) else f"--{field.name.replace('_', '-')}"
+    name = _shown(field)
     if value is None and type(None) not in get_args(kind):
         raise ValueError(f"{name} must have a value, got null")
     if kind is bool and not isinstance(value, bool):
@@ -166,7 +188,7 @@ def _value(field: Field[Any], kind: Any, value: Any) -> Any:
 
 
 def _flags(cls: type[CommonOptions]) -> list[str]:
-    return ["--config", *(f"--{f.name.replace('_', '-')}" for f in fields(cls) if not _is_positional(f))]
+    return ["--config", *(_shown(f) for f in fields(cls) if not _is_positional(f))]
 
 
 def _config_first(argv: Sequence[str]) -> list[str]:
@@ -196,4 +218,4 @@ def _one_line(message: str, flags: Sequence[str]) -> str:
 
 def _flag_of(name: str, flags: Sequence[str]) -> str:
     flag = f"--{name.lstrip('-').replace('_', '-')}"
-    return flag if flag in flags else name
+    return flag if flag in flags else name.upper()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from theodolite.console import Outcome, check_out_file
-from theodolite.generate import check_image_size
 from theodolite.options import CommonOptions
 
 EXAMPLE = 'theodolite plan --actions "move forward 0.5 meters; turn left 30 degrees" --convention svc --json'
@@ -35,8 +34,9 @@ class Options(CommonOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.image_size is not None:
-            check_image_size(self.image_size)
+        if self.image_size is not None and min(self.image_size) < 1:
+            width, height = self.image_size
+            raise ValueError(f"--image-size must be at least 1 x 1 pixel, got {width} x {height}")
         if self.hfov_deg is not None and not 0 < self.hfov_deg < 180:
             raise ValueError(f"--hfov-deg must be above 0 and below 180 degrees, got {self.hfov_deg:g}")
 
