@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,8 @@ class Case:
     """What the tasks look at.
 
     `claims` proposes one other motion that might have been made here instead, or none. `item_order` is the order in
-    which the object tasks try the items: one for all, so that they tend to ask about the same object.
+    which the object tasks try the items: one for all, so that they tend to ask about the same object. `witness` is
+    how well an independent outline in the second view agrees with the geometry of each item, where there is one.
     """
 
     transition: Transition
@@ -41,12 +42,12 @@ class Case:
     after: Sight
     claims: Claims
     item_order: tuple[int, ...]
+    witness: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def actions(self) -> ActionSequence:
         """What the camera did."""
-        traj = self.transition.traj
-        return traj.executed or traj.commanded
+        return self.transition.traj.actions
 
     def displacement(self, claimed: SE3) -> float:
         """How far a claimed motion puts the picture from where the true one puts it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from geom.actions import ActionSequence
 from geom.se3 import SE3
 from synth.case import Claims
 from synth.depthwarp import MAX_HOLES, PHOTO_PRESET, PhotoEvidence, hole_share
+from synth.evidence import Sight
 from synth.photo import CITATION, motorcycle
 from synth.stages import Stages
 from synth.transition import Trajectory, View
-from synth.worlds import MOTION, motion_kind, scene_id
+from synth.worlds import MOTION, Files, motion_kind
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
@@ -31,7 +33,7 @@ class PhotoWorld:
 
     def __init__(self, config: GenerateConfig, index: int, stages: Stages) -> None:
         self.stages = stages
-        self.scene_id = scene_id(config, index)
+        self.scene_id = config.scene_ids()[index]
         self._seed = np.random.SeedSequence([config.seed, index])
         photo = motorcycle()
         # What the dataset's depth raster can hold is what counts, so that labels can be computed again from it.
@@ -40,7 +42,24 @@ class PhotoWorld:
         self.T_world_anchor = SE3.identity()
         self.evidence = PhotoEvidence(self.photo)
 
-    def scene_json(self) -> dict[str, Any]:
+    def frames(self) -> Iterator[View]:
+        yield self._before.view
+
+    @cached_property
+    def _before(self) -> Sight:
+        return self._sight(self.T_world_anchor)
+
+    def _sight(self, T_world_cam: SE3) -> Sight:
+        return Sight(self.evidence, T_world_cam, self.camera, self.view(T_world_cam))
+
+    def sights(self, traj: Trajectory) -> tuple[Sight, Sight]:
+        return self._before, self._sight(traj.T_world_cam[1])
+
+    def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
+        """Nothing: there is one picture, and what others show is made from it."""
+        return {}
+
+    def scene_json(self, files: list[Files]) -> dict[str, Any]:
         """Outlines, depth ranges and intrinsics; the depth itself is a raster beside it."""
         return {
             "type": "photo",
@@ -86,7 +105,7 @@ class PhotoWorld:
         """Claims whose view would be mostly known too."""
 
         def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
-            claim = PHOTO_PRESET.propose(traj.commanded, rng)
+            claim = PHOTO_PRESET.propose(traj.actions, rng)
             return claim if claim and hole_share(self.view(claim[1].pose())) <= MAX_HOLES else None
 
         return propose

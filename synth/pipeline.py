@@ -17,7 +17,6 @@ from synth.card import check_card, write_card
 from synth.case import Case
 from synth.contents import CONTENTS_FILE, contents
 from synth.dataset import LEFT_OUT_FILE, PROOFS_FILE, SETTINGS_FILE
-from synth.evidence import Sight
 from synth.files import json_bytes, only_run, write_whole
 from synth.presets import PRESETS
 from synth.record import make_record
@@ -25,7 +24,7 @@ from synth.stages import Stages
 from synth.tasks import TASKS, ask
 from synth.transition import Transition
 from synth.workers import run_jobs
-from synth.worlds import SUBSETS, open_world, scene_id
+from synth.worlds import MIN_WITNESS, SUBSETS, Recipe, World
 from synth.writer import ROWS, SceneWriter
 
 
@@ -70,6 +69,29 @@ class GenerateConfig:
         """Name of the file that holds the questions."""
         return "tasks_demo.jsonl" if self.is_demo else "tasks.jsonl"
 
+    def settings(self) -> dict[str, Any]:
+        """All fields."""
+        return asdict(self)
+
+    def scene_ids(self) -> list[str]:
+        """Names of the scenes, unique over seeds."""
+        name, digits = ("room", 6) if self.teacher == "render" else ("motorcycle", 3)
+        return [f"{name}_{self.seed}_{index:0{digits}d}" for index in range(self.num_scenes)]
+
+    def open(self, index: int, stages: Stages) -> World:
+        """Build the scene with this index."""
+        if self.teacher == "render":
+            from synth.room_world import RoomWorld
+
+            return RoomWorld(self, index, stages)
+        from synth.photo_world import PhotoWorld
+
+        return PhotoWorld(self, index, stages)
+
+    def left_out(self) -> Counter[str]:
+        """Nothing: every scene is made."""
+        return Counter()
+
 
 @dataclass
 class Summary:
@@ -83,7 +105,7 @@ class Summary:
 
 
 def generate(
-    out: Path, config: GenerateConfig, *, workers: int = 1, progress: Callable[[int, int], None] | None = None
+    out: Path, config: Recipe, *, workers: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> Summary:
     """Make a subset of a dataset, or go on with one that was interrupted.
 
@@ -112,28 +134,28 @@ def generate(
 
 def _make_scenes(
     subset: Path,
-    config: GenerateConfig,
+    config: Recipe,
     summary: Summary,
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     shutil.rmtree(subset / ".staging", ignore_errors=True)
-    jobs = [(subset, config, index) for index in range(config.num_scenes)]
+    jobs = [(subset, config, index) for index in range(len(config.scene_ids()))]
     try:
         for done, seconds in enumerate(run_jobs(make_scene, jobs, workers), start=1):
             summary.stages.add(seconds)
             if progress:
-                progress(done, config.num_scenes)
+                progress(done, len(jobs))
     finally:
         shutil.rmtree(subset / ".staging", ignore_errors=True)
 
 
-def _claim_folder(out: Path, subset: Path, config: GenerateConfig) -> None:
+def _claim_folder(out: Path, subset: Path, config: Recipe) -> None:
     """Make the folder ours, or refuse one that is not."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"the output must be a folder, but {out} is a file")
     check_card(out)
-    mine = json_bytes({"config": asdict(config), "versions": {"theodolite": version("theodolite")}})
+    mine = json_bytes({"config": config.settings(), "versions": {"theodolite": version("theodolite")}})
     settings = subset / SETTINGS_FILE
     if settings.exists():
         _check_same(json.loads(settings.read_bytes()), json.loads(mine), subset)
@@ -157,45 +179,44 @@ def _check_same(there: dict[str, Any], mine: dict[str, Any], subset: Path) -> No
                 )
 
 
-def make_scene(job: tuple[Path, GenerateConfig, int]) -> dict[str, float]:
+def make_scene(job: tuple[Path, Recipe, int]) -> dict[str, float]:
     """Make the folder of the scene with this index unless it is there; returns seconds by stage."""
     subset, config, index = job
     stages = Stages()
-    if (subset / "scenes" / scene_id(config, index)).exists():
+    if (subset / "scenes" / config.scene_ids()[index]).exists():
         return stages.seconds
-    world = open_world(config, index, stages)
+    world = config.open(index, stages)
     writer = SceneWriter(subset, world.scene_id, stages)
-    writer.scene(world.scene_json())
-    before = Sight(world.evidence, world.T_world_anchor, world.camera, world.view(world.T_world_anchor))
-    writer.anchor(before.view)
+    writer.scene(world.scene_json([writer.frame(view) for view in world.frames()]))
     for number, (traj, about) in enumerate(world.trajectories(writer.left_out)):
-        after_view = world.view(traj.T_world_cam[1])
-        writer.trajectory(traj, after_view, about)
-        after = Sight(world.evidence, traj.T_world_cam[1], world.camera, after_view)
+        before, after = world.sights(traj)
+        writer.trajectory(traj, after.view, about)
         seed = (config.seed, index, number)
+        witness = world.witness(traj, writer.left_out)
         order = np.random.default_rng(seed).permutation(len(world.evidence.kinds)).tolist()
-        transition = Transition(world.scene_id, traj, before.view, after_view)
-        case = Case(transition, before, after, world.claims(traj), tuple(order))
+        agreed = tuple(i for i in order if witness.get(i, 1.0) >= MIN_WITNESS)
+        transition = Transition(world.scene_id, traj, before.view, after.view)
+        case = Case(transition, before, after, world.claims(traj), agreed, witness)
         _ask(writer, case, config, seed, about)
     writer.finish()
     return stages.seconds
 
 
-def _ask(writer: SceneWriter, case: Case, config: GenerateConfig, seed: tuple[int, ...], about: dict[str, Any]) -> None:
+def _ask(writer: SceneWriter, case: Case, config: Recipe, seed: tuple[int, ...], about: dict[str, Any]) -> None:
     with writer.stages("label"):
         questions, left_out = ask(case, config.tasks, seed, only_open=config.phrasing == "open")
         writer.records += [make_record(case, question, about) for question in questions]
         writer.left_out += left_out
 
 
-def _assemble(subset: Path, config: GenerateConfig) -> None:
+def _assemble(subset: Path, config: Recipe) -> None:
     """Join the scenes' rows, in order, into the subset's files; what they hold last, it marks them as whole."""
-    folders = [subset / "scenes" / scene_id(config, index) for index in range(config.num_scenes)]
+    folders = [subset / "scenes" / name for name in config.scene_ids()]
 
     def rows(part: str) -> Iterator[Any]:
         return (json.loads((folder / ROWS).read_bytes())[part] for folder in folders)
 
-    left_out: Counter[str] = Counter()
+    left_out = config.left_out()
     for counts in rows("left_out"):
         left_out.update(counts)
     write_whole(subset / LEFT_OUT_FILE, json_bytes(dict(sorted(left_out.items()))))
@@ -209,8 +230,8 @@ def _drop_rows(subset: Path) -> None:
         rows.unlink()
 
 
-def _count(subset: Path, config: GenerateConfig, summary: Summary) -> None:
-    summary.scenes = config.num_scenes
+def _count(subset: Path, config: Recipe, summary: Summary) -> None:
+    summary.scenes = len(config.scene_ids())
     summary.transitions = sum(1 for _ in (subset / "scenes").glob("*/traj_*"))
     with (subset / config.tasks_file).open() as lines:
         summary.questions.update(json.loads(line)["task_type"] for line in lines)

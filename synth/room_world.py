@@ -16,14 +16,14 @@ from geom.camera import PinholeCamera
 from geom.raycast import Hit
 from geom.se3 import SE3
 from synth.case import Claims
-from synth.evidence import RoomEvidence
+from synth.evidence import RoomEvidence, Sight
 from synth.free_space import FreeSpace, feasible, sample_anchor
 from synth.presets import PRESETS, Preset
 from synth.rooms import make_room
 from synth.shading import Shader
 from synth.stages import Stages
 from synth.transition import ROOM, Trajectory, View
-from synth.worlds import MOTION, ROOM_SCALE, scene_id
+from synth.worlds import MOTION, ROOM_SCALE, Files
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
@@ -40,7 +40,7 @@ class RoomWorld:
 
     def __init__(self, config: GenerateConfig, index: int, stages: Stages) -> None:
         self.config, self.stages = config, stages
-        self.scene_id = scene_id(config, index)
+        self.scene_id = config.scene_ids()[index]
         # One stream each, so that asking for more trajectories changes no room.
         room_seed, self._motion_seed = np.random.SeedSequence([config.seed, index]).spawn(2)
         rng = np.random.default_rng(room_seed)
@@ -65,8 +65,25 @@ class RoomWorld:
         """Distribution of the motions."""
         return PRESETS[self.config.preset]
 
-    def scene_json(self) -> dict[str, Any]:
+    def frames(self) -> Iterator[View]:
+        yield self._before.view
+
+    def scene_json(self, files: list[Files]) -> dict[str, Any]:
         return {"type": "room", **self.scene.to_dict()}
+
+    @cached_property
+    def _before(self) -> Sight:
+        return self._sight(self.T_world_anchor)
+
+    def _sight(self, T_world_cam: SE3) -> Sight:
+        return Sight(self.evidence, T_world_cam, self.camera, self.view(T_world_cam))
+
+    def sights(self, traj: Trajectory) -> tuple[Sight, Sight]:
+        return self._before, self._sight(traj.T_world_cam[1])
+
+    def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
+        """Nothing: what was simulated needs no witness."""
+        return {}
 
     def view(self, T_world_cam: SE3) -> View:
         """Cast one ray through each pixel centre, and shade what it meets."""
@@ -123,7 +140,7 @@ class RoomWorld:
         """Claims that the room has space for too."""
 
         def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
-            claim = self.preset.propose(traj.commanded, rng)
+            claim = self.preset.propose(traj.actions, rng)
             return claim if claim and self._is_free(claim[1]) else None
 
         return propose

@@ -36,15 +36,31 @@ class Trajectory:
     """Where a camera goes: its intrinsics, its poses, what it was told, and what the metres mean.
 
     `T_world_cam` holds the poses at the start and after the whole motion (batch of 2). `commanded` is what the
-    camera was told to do; `executed` what it did, None where nobody has measured it. A simulated camera does as told.
+    camera was told to do, None where nobody says; `executed` what it did, None where nobody has measured it;
+    `shown` what the stored poses say. A simulated camera does as told, and its poses need not be asked.
+    `frames` are the places of the two views among those that the scene keeps, None where it keeps them not.
     """
 
     traj_id: str
     camera: PinholeCamera
     T_world_cam: SE3
-    commanded: ActionSequence
+    commanded: ActionSequence | None
     executed: ActionSequence | None
     scale: Scale
+    shown: ActionSequence | None = None
+    frames: tuple[int, int | None] = (0, None)
+
+    @property
+    def actions(self) -> ActionSequence:
+        """The motion that questions are about: executed where that is known, else what the poses show.
+
+        Raises:
+            ValueError: if nobody says anything about it.
+        """
+        for actions in (self.executed, self.shown, self.commanded):
+            if actions is not None:
+                return actions
+        raise ValueError(f"trajectory {self.traj_id} must say how the camera moved, got no actions at all")
 
     @property
     def T_before_after(self) -> SE3:

@@ -13,7 +13,7 @@ from scipy.ndimage import find_objects
 from synth.files import UNKNOWN_PIXEL, png_shape, read_raster, sha256
 from synth.transition import UNKNOWN
 from synth.twin import TwinCamera
-from synth.writer import ANCHOR_FILES
+from synth.writer import FRAME_FILES
 
 if TYPE_CHECKING:
     from synth.verify_scene import SceneFiles
@@ -38,7 +38,7 @@ def picture_faults(files: SceneFiles, traj_id: str, traj: Any, first: Any) -> It
     if files.settings["config"]["labels_only"] and frames == [{}, {}]:
         return
     parts = [sorted(frame) for frame in frames]
-    if parts != (expected := [sorted(ANCHOR_FILES)] * 2):
+    if parts != (expected := [sorted(FRAME_FILES)] * 2):
         yield "frames", parts, expected
         return
     for i, frame in enumerate(frames):
@@ -46,8 +46,8 @@ def picture_faults(files: SceneFiles, traj_id: str, traj: Any, first: Any) -> It
     if frames[0] != first["frames"][0]:
         yield "frames[0]", frames[0], first["frames"][0]
     if traj is first:
-        for name, file in ANCHOR_FILES.items():
-            yield from _digest_faults(files, f"input/{file}", frames[0][name]["sha256"])
+        for name, file in FRAME_FILES.items():
+            yield from _digest_faults(files, f"input/{file.format(0)}", frames[0][name]["sha256"])
     for i in (0, 1) if traj is first else (1,):
         yield from _view_faults(files, traj_id, i)
 

@@ -1,21 +1,16 @@
-"""What a dataset is made from, scene by scene: a simulated room, or a photograph with depth."""
+"""What a dataset is made from, scene by scene: a simulated room, a photograph with depth, recorded frames."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from geom.camera import PinholeCamera
 from geom.scale import Scale
-from geom.se3 import SE3
 from synth.case import Claims
-from synth.evidence import Evidence
+from synth.evidence import Evidence, Sight
 from synth.stages import Stages
 from synth.transition import Trajectory, View
-
-if TYPE_CHECKING:
-    from synth.pipeline import GenerateConfig
 
 SUBSETS = {"render": "Render-SimulatedScene", "depthwarp": "DepthWarp-RealScene"}
 """Teacher to name of its subset."""
@@ -34,30 +29,46 @@ def motion_kind(num_actions: int) -> str:
     return "single_step" if num_actions == 1 else "multi_step"
 
 
+Files = dict[str, dict[str, str]]
+"""Parts of a view to file and fingerprint."""
+
+
 @runtime_checkable
 class World(Protocol):
     """One scene with its teacher: where the camera starts, where it goes, and what it sees there."""
 
-    teacher: str
     scene_id: str
-    camera: PinholeCamera
-    T_world_anchor: SE3
 
     @property
     def evidence(self) -> Evidence:
         """What decides the questions here."""
         ...
 
-    def scene_json(self) -> dict[str, Any]:
-        """The scene as scene.json keeps it: enough to rebuild its geometry."""
+    def frames(self) -> Iterator[View]:
+        """The views that the scene keeps in `input/`, the anchor first."""
+        ...
+
+    def scene_json(self, files: list[Files]) -> dict[str, Any]:
+        """The scene as scene.json keeps it: enough to rebuild its geometry.
+
+        Args:
+            files: of the frames, for a scene that is made of its pictures.
+        """
         ...
 
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
         """Trajectories from the anchor, each with what traj.json says about it; those dropped are counted."""
         ...
 
-    def view(self, T_world_cam: SE3) -> View:
-        """What the teacher shows from a pose."""
+    def sights(self, traj: Trajectory) -> tuple[Sight, Sight]:
+        """What the two cameras of a trajectory see."""
+        ...
+
+    def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
+        """Items whose place in the second view something else than geometry tells too: share of it that agrees.
+
+        Those that disagree are counted: nothing may be asked about them.
+        """
         ...
 
     def claims(self, traj: Trajectory) -> Claims:
@@ -65,17 +76,43 @@ class World(Protocol):
         ...
 
 
-def scene_id(config: GenerateConfig, index: int) -> str:
-    """Name of the scene with this index, unique over seeds."""
-    return f"room_{config.seed}_{index:06d}" if config.teacher == "render" else f"motorcycle_{config.seed}_{index:03d}"
+@runtime_checkable
+class Recipe(Protocol):
+    """Everything that the bytes of a subset depend on, and how its scenes are come by."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
+    @property
+    def phrasing(self) -> str: ...
+
+    @property
+    def subset(self) -> str:
+        """Name of the subset's folder."""
+        ...
+
+    @property
+    def tasks_file(self) -> str:
+        """Name of the file that holds the questions."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What generation.json keeps: a run with other settings does not go on with this one's files."""
+        ...
+
+    def scene_ids(self) -> list[str]:
+        """Names of the scenes, in order."""
+        ...
+
+    def open(self, index: int, stages: Stages) -> World:
+        """Build the scene with this index."""
+        ...
+
+    def left_out(self) -> Counter[str]:
+        """What was left out before any scene was made, by cause."""
+        ...
 
 
-def open_world(config: GenerateConfig, index: int, stages: Stages) -> World:
-    """Build the scene with this index."""
-    if config.teacher == "render":
-        from synth.room_world import RoomWorld
-
-        return RoomWorld(config, index, stages)
-    from synth.photo_world import PhotoWorld
-
-    return PhotoWorld(config, index, stages)
+MIN_WITNESS = 0.5
+"""An item is asked about only if at least so much of it is where its outline in the second view says."""

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geom.actions import ActionSequence
 from synth.files import depth_png, image_png, items_png, json_bytes, link_or_copy, sha256, write_whole
 from synth.record import Record
 from synth.stages import Stages
 from synth.transition import Trajectory, View
+from synth.worlds import Files
 
 ROWS = "rows.json"
 """What a finished scene folder hands to the assembly of the subset, and loses then."""
 
-ANCHOR_FILES = {"samples-rgb": "000.png", "depth": "000_depth.png", "instances": "000_instances.png"}
-"""Parts of a view to their files in `input/`."""
+FRAME_FILES = {"samples-rgb": "{:03d}.png", "depth": "{:03d}_depth.png", "instances": "{:03d}_instances.png"}
+"""Parts of a view to their files in `input/`, by the frame's place."""
 
 CONVENTION = (
     "T_a_b takes b-coordinates to a-coordinates; camera x right, y down, z forward; world z up; metres; "
@@ -40,7 +42,7 @@ class SceneWriter:
         self.folder = self.subset / ".staging" / self.scene_id
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "input").mkdir(parents=True)
-        self._anchor: list[tuple[Path, str]] = []
+        self._frames: list[Files] = []
 
     def scene(self, data: dict[str, Any]) -> None:
         """Write what the scene is."""
@@ -48,28 +50,46 @@ class SceneWriter:
         self.scene_sha256 = sha256(payload)
         write_whole(self.folder / "scene.json", payload)
 
-    def anchor(self, view: View) -> None:
-        """Write the view that all trajectories start from."""
-        if view.image is None:
-            return
-        for name, data in self._encode(view):
-            self._anchor.append(self._write(self.folder / "input" / ANCHOR_FILES[name], data))
+    def frame(self, view: View) -> Files:
+        """Write a view that trajectories start from or end at; returns its files in `input/`."""
+        files: Files = {}
+        if view.image is not None:
+            for name, data in self._encode(view):
+                file = FRAME_FILES[name].format(len(self._frames))
+                with self.stages("write"):
+                    write_whole(self.folder / "input" / file, data)
+                files[name] = {"file": f"input/{file}", "sha256": sha256(data)}
+        self._frames.append(files)
+        return files
 
     def trajectory(self, traj: Trajectory, after: View, about: dict[str, Any]) -> None:
         """Write a trajectory, with its views if they have pictures."""
         folder = self.folder / f"traj_{traj.traj_id}"
-        frames: list[dict[str, Any]] = [{}, {}]
-        if after.image is not None:
-            encoded = self._encode(after)
-            with self.stages("write"):
-                for (name, data), (source, digest) in zip(encoded, self._anchor, strict=True):
-                    (folder / name).mkdir(parents=True)
-                    link_or_copy(source, folder / name / "000.png")
-                    write_whole(folder / name / "001.png", data)
-                    for i, file_digest in enumerate((digest, sha256(data))):
-                        frames[i][name] = {"file": f"{name}/{i:03d}.png", "sha256": file_digest}
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)
+        frames = [self._linked(folder, i, frame) for i, frame in enumerate(traj.frames) if frame is not None]
+        if traj.frames[1] is None:
+            frames.append(self._written(folder, after))
         write_whole(folder / "traj.json", json_bytes(self._traj_json(traj, about, frames)))
+
+    def _linked(self, folder: Path, i: int, frame: int) -> Files:
+        """Repeat a frame of `input/` as the i-th view of a trajectory."""
+        entries = {}
+        for name, entry in self._frames[frame].items():
+            (folder / name).mkdir(exist_ok=True)
+            with self.stages("write"):
+                link_or_copy(self.folder / entry["file"], folder / name / f"{i:03d}.png")
+            entries[name] = entry | {"file": f"{name}/{i:03d}.png"}
+        return entries
+
+    def _written(self, folder: Path, after: View) -> Files:
+        """Write the second view of a trajectory, which is no frame of the scene."""
+        entries: Files = {}
+        if after.image is not None:
+            for name, data in self._encode(after):
+                with self.stages("write"):
+                    write_whole(folder / name / "001.png", data)
+                entries[name] = {"file": f"{name}/001.png", "sha256": sha256(data)}
+        return entries
 
     def _traj_json(self, traj: Trajectory, about: dict[str, Any], frames: list[dict[str, Any]]) -> dict[str, Any]:
         return {
@@ -81,10 +101,7 @@ class SceneWriter:
             "width": traj.camera.width,
             "height": traj.camera.height,
             "T_world_cam": traj.T_world_cam.matrix().tolist(),
-            "actions": {
-                "commanded": traj.commanded.text(),
-                "executed": None if traj.executed is None else traj.executed.text(),
-            },
+            "actions": {name: None if actions is None else actions.text() for name, actions in _actions(traj)},
             "scale": traj.scale.to_dict(),
             "frames": frames,
         }
@@ -110,7 +127,8 @@ class SceneWriter:
                 ("instances", items_png(view.item_idx)),
             ]
 
-    def _write(self, path: Path, data: bytes) -> tuple[Path, str]:
-        with self.stages("write"):
-            write_whole(path, data)
-        return path, sha256(data)
+
+def _actions(traj: Trajectory) -> list[tuple[str, ActionSequence | None]]:
+    """What was told and what was done; what poses show is said only of a camera that was not simulated."""
+    said = [("commanded", traj.commanded), ("executed", traj.executed)]
+    return said if traj.shown is None else [*said, ("shown", traj.shown)]
