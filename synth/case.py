@@ -19,11 +19,18 @@ GRID_M = 0.1
 GRID_DEG = 5.0
 """Sizes in questions are whole multiples of these; equivalent answers are sought on the same grid."""
 
+FINE_GRID_M = 0.01
+FINE_GRID_DEG = 1.0
+"""The grid of motions that were measured or cut short, and are not on the other."""
+
 MIN_OVERLAP = 0.05
 """Below this share of the picture seen by both, two views have nothing in common to compare."""
 
 LATTICE = 16
 """Displacements are averaged over about this many points each way."""
+
+SAME_PLACE_M = 1e-6
+"""Cameras no further apart differ by a turn alone."""
 
 Claims = Callable[[np.random.Generator], tuple[str, ActionSequence] | None]
 
@@ -53,7 +60,8 @@ class Case:
         """How far a claimed motion puts the picture from where the true one puts it.
 
         Mean distance, as a share of the image width, between where a surface point is in the true view and where it
-        would be in the claimed one, over points that both see; 1.0 where they have less than MIN_OVERLAP in common.
+        would be in the claimed one, over points that both see; 1.0 where they have less than MIN_OVERLAP in common,
+        0.0 where no surface is known. If both end at one place, no depth matters and every pixel counts.
 
         Args:
             claimed: pose of the claimed second camera in the first camera's frame.
@@ -61,13 +69,18 @@ class Case:
         sight = self.after
         uv = sight.camera.pixel_centers()[_lattice(sight.camera.height)][:, _lattice(sight.camera.width)].reshape(-1, 2)
         z = sight.view.z_depth[_lattice(sight.camera.height)][:, _lattice(sight.camera.width)].reshape(-1)
+        T_world_claimed = self.before.T_world_cam @ claimed
+        is_turn = float((T_world_claimed.t - sight.T_world_cam.t).abs().max()) <= SAME_PLACE_M
+        z = np.ones_like(z) if is_turn else z
         known = np.isfinite(z)
+        if not known.any():
+            return 0.0
         uv, z = uv[known], torch.from_numpy(z[known]).double()
         p_world = sight.T_world_cam.act(sight.camera.unproject(uv, z))
-        T_world_claimed = self.before.T_world_cam @ claimed
         uv_claimed, in_front = sight.camera.project(T_world_claimed.inverse().act(p_world))
         both = (in_front & sight.camera.contains(uv_claimed)).numpy()
-        both[both] = sight.evidence.is_seen(p_world[both], T_world_claimed)
+        if not is_turn:
+            both[both] = sight.evidence.is_seen(p_world[both], T_world_claimed)
         if both.sum() < MIN_OVERLAP * len(both):
             return 1.0
         return float((uv_claimed - uv)[both].norm(dim=-1).mean()) / sight.camera.width
@@ -108,7 +121,7 @@ class LeftOut(Exception):
 
 
 class DoesNotApply(Exception):
-    """The task asks nothing about motions of this kind: nothing is left out."""
+    """The task asks nothing about motions of this kind, so nothing is left out; the text says what it asks about."""
 
 
 def balanced(rng: np.random.Generator, yes: Any | None, no: Any | None, cause: str) -> tuple[bool, Any]:

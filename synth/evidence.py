@@ -51,19 +51,13 @@ class Evidence(Protocol):
         ...
 
 
-class RoomEvidence:
-    """Evidence of a simulated room."""
+class SolidsEvidence:
+    """Evidence of items made of convex solids, among which nothing else stands."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.item_ids = tuple(item.item_id for item in scene.items)
-        self.kinds = tuple(item.kind for item in scene.items)
+    def __init__(self, item_ids: tuple[str, ...], kinds: tuple[str, ...], primitives: Primitives) -> None:
+        self.item_ids, self.kinds, self.primitives = item_ids, kinds, primitives
         self._items: dict[int, tuple[TriangleScene, Tensor]] = {}
         self._boxes: dict[tuple[float | int, ...], NDArray[np.float64]] = {}
-
-    @cached_property
-    def primitives(self) -> Primitives:
-        return self.scene.primitives()
 
     @cached_property
     def caster(self) -> TriangleScene:
@@ -109,6 +103,14 @@ class RoomEvidence:
     def is_seen(self, p_world: Tensor, T_world_cam: SE3) -> NDArray[np.bool_]:
         direction = p_world - T_world_cam.t
         return (~self.caster.occluded(T_world_cam.t, direction, 1 - 1e-3)).numpy()
+
+
+class RoomEvidence(SolidsEvidence):
+    """Evidence of a simulated room."""
+
+    def __init__(self, scene: Scene) -> None:
+        ids, kinds = (tuple(getattr(item, name) for item in scene.items) for name in ("item_id", "kind"))
+        super().__init__(ids, kinds, scene.primitives())
 
 
 def _hull(parts: Primitives) -> Tensor:

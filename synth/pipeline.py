@@ -88,6 +88,11 @@ class GenerateConfig:
 
         return PhotoWorld(self, index, stages)
 
+    @property
+    def counts_unsuited(self) -> bool:
+        """Motions are drawn for the tasks: that one does not suit a task is no news."""
+        return False
+
     def left_out(self) -> Counter[str]:
         """Nothing: every scene is made."""
         return Counter()
@@ -204,7 +209,9 @@ def make_scene(job: tuple[Path, Recipe, int]) -> dict[str, float]:
 
 def _ask(writer: SceneWriter, case: Case, config: Recipe, seed: tuple[int, ...], about: dict[str, Any]) -> None:
     with writer.stages("label"):
-        questions, left_out = ask(case, config.tasks, seed, only_open=config.phrasing == "open")
+        questions, left_out = ask(
+            case, config.tasks, seed, only_open=config.phrasing == "open", counts_unsuited=config.counts_unsuited
+        )
         writer.records += [make_record(case, question, about) for question in questions]
         writer.left_out += left_out
 

@@ -92,13 +92,14 @@ def transition_json(case: Case, teacher: str) -> dict[str, Any]:
 def item_json(case: Case, item_idx: int, role: str) -> dict[str, Any]:
     """What the two cameras make of one item."""
     evidence = case.before.evidence
-    return {
+    item = {
         "item_id": evidence.item_ids[item_idx],
         "kind": evidence.kinds[item_idx],
         "role": role,
         "before": sight_json(case.before, item_idx),
         "after": sight_json(case.after, item_idx),
     }
+    return item | {"witness": case.witness[item_idx]} if item_idx in case.witness else item
 
 
 def sight_json(sight: Sight, item_idx: int) -> dict[str, Any]:

@@ -32,7 +32,12 @@ _SPARES = (("D1", 0), ("D3", 1), ("D4", 1))
 
 
 def ask(
-    case: Case, task_types: Iterable[str], seed: tuple[int, ...], *, only_open: bool = False
+    case: Case,
+    task_types: Iterable[str],
+    seed: tuple[int, ...],
+    *,
+    only_open: bool = False,
+    counts_unsuited: bool = False,
 ) -> tuple[list[Question], Counter[str]]:
     """Ask each task once about a case, then object tasks a second time, up to MAX_QUESTIONS.
 
@@ -42,6 +47,7 @@ def ask(
     Args:
         seed: names the case; the same seed asks the same questions.
         only_open: keep to phrasings that the published reward can score.
+        counts_unsuited: count also the tasks that ask nothing about motions of this kind.
 
     Returns:
         questions, and how often each task was left out for which cause ("D2: ...").
@@ -52,8 +58,9 @@ def ask(
     for task in wanted:
         try:
             questions.append(_ask_one(case, task, seed, only_open, turn=0, nth=0))
-        except DoesNotApply:
-            continue
+        except DoesNotApply as what:
+            if counts_unsuited:
+                left_out[f"{task}: {what}"] += 1
         except LeftOut as cause:
             left_out[f"{task}: {cause}"] += 1
     for task, nth in _SPARES:
@@ -71,4 +78,14 @@ def _ask_one(case: Case, task: str, seed: tuple[int, ...], only_open: bool, *, t
         raise DoesNotApply
     if turn:
         rng = np.random.default_rng([*seed, list(TASKS).index(task), turn])
-    return TASKS[task](case, rng, str(names[turn]), nth)
+    question = TASKS[task](case, rng, str(names[turn]), nth)
+    scale = case.transition.traj.scale
+    if not scale.is_metric and holds_metres(question):
+        raise LeftOut(f"holds metres, but the scale is {scale.status}")
+    return question
+
+
+def holds_metres(question: Question) -> bool:
+    """Whether its words or its answer say a distance, which is true only where lengths are metres."""
+    texts = (question.asked.get("actions"), question.asked.get("claim"), getattr(question.answer, "actions", None))
+    return any("meters" in text for text in texts if text)

@@ -9,13 +9,15 @@ import numpy as np
 from geom.actions import ActionSequence, same_motion
 from geom.inversion import shortest_sequences
 from synth.answers import ClaimAnswer, MotionAnswer
-from synth.case import GRID_DEG, GRID_M, Case, DoesNotApply, LeftOut, Question, balanced
+from synth.case import FINE_GRID_DEG, FINE_GRID_M, GRID_DEG, GRID_M, Case, DoesNotApply, LeftOut, Question, balanced
 
 MIN_DISPLACEMENT = 0.025
 """A false claim displaces the picture against the true motion by at least this share of its width."""
 
 MAX_EQUIVALENTS = 12
 """With more sequences than this that end at one pose, asking for the sequence says too little."""
+
+_GRID_TOLERANCE = 1e-6
 
 
 def ask_distance(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
@@ -30,14 +32,14 @@ def ask_orientation(case: Case, rng: np.random.Generator, variant: str, nth: int
 
 def _single(case: Case, task_type: str, variant: str, *, turn: bool) -> Question:
     if len(case.actions) != 1 or case.actions[0].kind.is_turn != turn:
-        raise DoesNotApply
+        raise DoesNotApply(f"asks about one {'turn' if turn else 'move'}")
     return Question(task_type, variant, {"num_actions": 1}, motion_answer(case.actions))
 
 
 def ask_sequence(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """A3: the ordered actions, where there are two or three."""
     if len(case.actions) not in (2, 3):
-        raise DoesNotApply
+        raise DoesNotApply("asks about two or three actions")
     return Question("A3", variant, {"num_actions": len(case.actions)}, motion_answer(case.actions))
 
 
@@ -48,13 +50,25 @@ def motion_answer(actions: ActionSequence) -> MotionAnswer:
     Raises:
         LeftOut: if too many do, or the motion is off the grid of the question.
     """
-    found = shortest_sequences(actions.pose(), grid_m=GRID_M, grid_deg=GRID_DEG, num_actions=len(actions))
+    grid_m, grid_deg = grid_of(actions)
+    found = shortest_sequences(actions.pose(), grid_m=grid_m, grid_deg=grid_deg, num_actions=len(actions))
     texts = tuple(sorted(sequence.text() for sequence in found))
     if actions.text() not in texts:
         raise LeftOut("off the grid of sizes")
     if len(texts) > MAX_EQUIVALENTS:
         raise LeftOut("too many sequences end at this pose")
     return MotionAnswer(actions.text(), texts)
+
+
+def grid_of(actions: ActionSequence) -> tuple[float, float]:
+    """The grid that a motion's sizes lie on, metres and degrees: the coarse one, or else the fine one for all."""
+    units = (GRID_DEG if action.kind.is_turn else GRID_M for action in actions)
+    is_coarse = all(_is_whole(action.amount / unit) for action, unit in zip(actions, units, strict=True))
+    return (GRID_M, GRID_DEG) if is_coarse else (FINE_GRID_M, FINE_GRID_DEG)
+
+
+def _is_whole(value: float) -> bool:
+    return abs(value - round(value)) <= _GRID_TOLERANCE
 
 
 def ask_claim(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:

@@ -55,7 +55,7 @@ def ask_visibility(case: Case, rng: np.random.Generator, variant: str, nth: int 
 def ask_cause(case: Case, rng: np.random.Generator, variant: str, nth: int = 0) -> Question:
     """D3: the one or two actions that took the object's box from here to there."""
     if len(case.actions) > 2:
-        raise DoesNotApply
+        raise DoesNotApply("asks about one or two actions")
     i = _nth(_clean_in_both(case), nth, "no object with a whole box in both views")
     box = _box(case.after, i)
     asked = _asked(case, i) | {"box_after": normalise(case.after, box), "num_actions": len(case.actions)}

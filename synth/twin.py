@@ -19,6 +19,7 @@ from synth.twin_shapes import OUTLINES, UNIT_HITS, Array, Patch
 
 _SHAPES = ("box", "cylinder", "ellipsoid", "disc")
 _Z_NEAR = 1e-3
+_SAME_PLACE = 1e-6
 _HITS, _COARSE, _MOST, _FINER = 1000, 256, 20_000, 16
 
 
@@ -57,14 +58,19 @@ def displacement(twin: Any, true: TwinCamera, claimed: TwinCamera, *, lattice: i
     steps = [max(1, size // lattice) for size in (true.width, true.height)]
     u, v = (np.arange(step // 2, size, step) + 0.5 for step, size in zip(steps, (true.width, true.height), strict=True))
     u, v = (grid.ravel() for grid in np.meshgrid(u, v))
-    z = twin.surface(true, u, v)[0]
+    # From one place depth makes no difference, known or not.
+    is_turn = bool(np.abs(claimed.center - true.center).max() <= _SAME_PLACE)
+    z = np.ones(len(u)) if is_turn else twin.surface(true, u, v)[0]
     u, v, z = u[np.isfinite(z)], v[np.isfinite(z)], z[np.isfinite(z)]
+    if not len(z):
+        return 0.0
     p_world = true.center + z[:, None] * true.rays(u, v)
     p_cam = claimed.to_cam(p_world)
     both = p_cam[:, 2] > _Z_NEAR
     uv = claimed.pixels(np.where(both[:, None], p_cam, [0, 0, 1]))
     both &= (uv >= 0).all(1) & (uv <= [true.width, true.height]).all(1)
-    both[both] = twin.sees(p_world[both], claimed.center)
+    if not is_turn:
+        both[both] = twin.sees(p_world[both], claimed.center)
     if both.sum() < min_overlap * len(both):
         return 1.0
     return float(np.linalg.norm((uv - np.stack([u, v], -1))[both], axis=1).mean()) / true.width

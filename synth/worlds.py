@@ -97,6 +97,11 @@ class Recipe(Protocol):
         """Name of the file that holds the questions."""
         ...
 
+    @property
+    def counts_unsuited(self) -> bool:
+        """Whether it is counted that a task asks nothing about motions of a kind."""
+        ...
+
     def settings(self) -> dict[str, Any]:
         """What generation.json keeps: a run with other settings does not go on with this one's files."""
         ...

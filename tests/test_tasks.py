@@ -180,7 +180,7 @@ def test_a3_says_how_many_steps() -> None:
     assert ask_sequence(make_case(text=text), RNG, "open").asked == {"num_actions": 3}
 
 
-@pytest.mark.parametrize("text", ["move forward 0.55 meters", "turn left 32 degrees"])
+@pytest.mark.parametrize("text", ["move forward 0.555 meters", "turn left 32.5 degrees"])
 def test_motions_off_the_grid_are_left_out(text: str) -> None:
     with pytest.raises(LeftOut, match="off the grid"):
         motion_answer(parse_actions(text))

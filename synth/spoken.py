@@ -1,0 +1,134 @@
+"""Which pairs of frames of a clip become transitions, and what the poses say about the motion between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from geom.actions import Action, ActionSequence
+from geom.inversion import planar_decomposition, tilt_and_lift
+from geom.se3 import SE3
+from synth.source import Clip
+
+NEGLIGIBLE_M, NEGLIGIBLE_DEG = 0.02, 1.0
+"""A measured motion may carry so much beside its main axis and still be said to be along it alone."""
+
+NEGLIGIBLE_SHARE = 0.05
+"""So much of the main move, at most, may a second move be to go unsaid."""
+
+_MAIN_M, _MAIN_DEG = 0.2, 10.0
+"""Moves and turns of this size or more let a negligible other axis go unsaid."""
+
+_MAX_LIFT_M = 0.03
+_STILL = 1e-4
+"""Share of the clip's extent below which a camera without a known scale counts as turning in place."""
+
+
+class Unspoken(Exception):
+    """Why a motion cannot be said in actions; the text is the cause that is counted."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A motion in words, and what the words leave out."""
+
+    actions: ActionSequence
+    residual: dict[str, Any]
+
+
+def frame_pairs(clip: Clip, frames: list[int], most: int) -> Iterator[tuple[int, int]]:
+    """Pairs of frames that may become transitions.
+
+    A clip that was told what to do goes from its first frame, to its last before all others; a recorded sequence from
+    every frame to every other.
+
+    Args:
+        frames: those that may be used, in order.
+        most: no more are wanted of a clip that was told what to do.
+    """
+    if clip.told or clip.key_frames:
+        later = frames[:0:-1]
+        count = min(most, len(later))
+        yield from ((frames[0], later[n * len(later) // count]) for n in range(count))
+        return
+    yield from ((i, j) for i in frames for j in frames if i != j)
+
+
+def chosen_frames(clip: Clip, most: int) -> list[int]:
+    """At most so many frames of a clip, evenly, with its first and last and, while there is room, its key frames."""
+    count = len(clip.frames)
+    if count <= most:
+        return list(range(count))
+    kept = {0, count - 1, *clip.key_frames[: most - 2]}
+    rest = [n for n in np.linspace(0, count - 1, most).round().astype(int).tolist() if n not in kept]
+    return sorted(kept | set(rest[: most - len(kept)]))
+
+
+def speak(clip: Clip, before: int, after: int) -> Spoken:
+    """Say the motion between two frames: step by step where actions begin and end between them, else as one.
+
+    Raises:
+        Unspoken: if it is not planar, or there is none.
+    """
+    T_before_after = _between(clip, before, after)
+    keys = [k for k in clip.key_frames if before < k < after]
+    if keys or clip.told:
+        steps = [_planar(clip, _between(clip, i, j)) for i, j in pairwise([before, *keys, after])]
+        actions = ActionSequence(tuple(action for step in steps for action in step))
+    else:
+        actions = _main_axis(_planar(clip, T_before_after))
+    if not actions:
+        raise Unspoken("the camera stands still")
+    T_planar_after = actions.pose().inverse() @ T_before_after
+    pitch_deg, roll_deg, lift_m = tilt_and_lift(T_before_after)
+    residual = {"pitch_deg": pitch_deg, "roll_deg": roll_deg, "lift": lift_m}
+    return Spoken(actions, residual | {"T_planar_after": T_planar_after.matrix().tolist()})
+
+
+def _between(clip: Clip, before: int, after: int) -> SE3:
+    return clip.frames[before].T_world_cam.inverse() @ clip.frames[after].T_world_cam
+
+
+def _planar(clip: Clip, T_before_after: SE3) -> tuple[Action, ...]:
+    """The actions of one step; without a scale what is small is small beside the whole path."""
+    extent = 1.0 if clip.scale.status in ("metric", "estimated") else path_extent(clip)
+    if clip.scale.status not in ("metric", "estimated") and float(T_before_after.t.norm()) <= _STILL * extent:
+        T_before_after = SE3(T_before_after.R, T_before_after.t * 0)
+    try:
+        motion = planar_decomposition(T_before_after, max_lift_m=_MAX_LIFT_M * extent)
+    except ValueError as error:
+        raise Unspoken(f"not_planar: {_which(error)}") from None
+    return motion.actions.actions
+
+
+def _which(error: ValueError) -> str:
+    """The axes that are too large, without their sizes, so that equal causes count together."""
+    words = [word for word in ("pitch", "roll", "lift") if word in str(error)]
+    return f"{' and '.join(words) or 'the pose'} too large for the actions"
+
+
+def path_extent(clip: Clip) -> float:
+    """Largest distance of a frame of the clip from its first, in the unit of its poses."""
+    centers = SE3.stack([frame.T_world_cam for frame in clip.frames]).t
+    return float((centers - centers[0]).norm(dim=-1).max())
+
+
+def _main_axis(actions: tuple[Action, ...]) -> ActionSequence:
+    """Leave out what is negligible beside the rest: hands never move a camera along one axis alone."""
+    moves = [action.amount for action in actions if not action.kind.is_turn]
+    turn = next((action.amount for action in actions if action.kind.is_turn), 0.0)
+    return ActionSequence(
+        tuple(action for action in actions if not _is_negligible(action, max(moves, default=0), turn))
+    )
+
+
+def _is_negligible(action: Action, move: float, turn: float) -> bool:
+    if action.kind.is_turn:
+        return action.amount <= NEGLIGIBLE_DEG and move >= _MAIN_M
+    if action.amount > NEGLIGIBLE_M:
+        return False
+    return action.amount <= NEGLIGIBLE_SHARE * move or (turn >= _MAIN_DEG and move <= NEGLIGIBLE_M)
