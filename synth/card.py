@@ -9,6 +9,7 @@ from typing import Any
 
 from synth.dataset import SETTINGS_FILE, find_subsets, tasks_file
 from synth.files import write_whole
+from synth.worlds import WORLD_MODELS
 
 CARD_FILE = "README.md"
 
@@ -70,8 +71,8 @@ def _how(path: Path, config: dict[str, Any]) -> str:
 
 
 def _about(teacher: str) -> str:
-    if teacher == "render":
-        return _ROOMS
+    if teacher in _TEXTS:
+        return _TEXTS[teacher]
     # Imported where it is cited: verify reads the table alone, and has its workers to start.
     from synth.photo import CITATION
 
@@ -86,6 +87,15 @@ _ROOMS = (
     "Simulated rooms, ray cast: picture, depth and ids are exact. Made by Theodolite; Apache-2.0. Some "
     "surfaces carry photographs and textures from scikit-image's data folder (their terms are in its README)."
 )
+_RECORDED = (
+    "Frames that were recorded with poses, labelled by geometry; pictures and their terms are those of the source, "
+    "which this card does not know."
+)
+_WORLD_MODEL = (
+    "Frames that a world model made, labelled by the poses it was given: nobody has checked that the frames show that "
+    "motion, and every proof says `unchecked`. Pictures and their terms are those of the source."
+)
+_TEXTS = {"render": _ROOMS, "recorded": _RECORDED} | dict.fromkeys(WORLD_MODELS, _WORLD_MODEL)
 _PHOTO = "A real photograph with measured depth, seen from new places by warping; what was never seen stays empty."
 
 _LEAD = f"""{_TITLE}

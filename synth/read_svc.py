@@ -9,6 +9,7 @@ the first pixel's centre is (0.5, 0.5), as ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from synth.source import Clip, Frame, Source
 _POSE_TOLERANCE = 1e-4
 """Poses are float32, written out."""
 _SHAPES = ((4, 4), (3, 4))
+_WORLDFM = "K as it stands: WorldFM renders with it"
 
 
 def is_svc(folder: Path) -> bool:
@@ -36,7 +38,9 @@ def is_svc(folder: Path) -> bool:
 
 def read_svc(folder: Path) -> Source:
     """Read a tree; raises as `read_tree`."""
-    return read_tree(folder, "svc", _clip)
+    source = read_tree(folder, "svc", _clip)
+    is_worldfm = all(_WORLDFM in clip.notes for _, clip in source.clips())
+    return replace(source, source_format="worldfm") if is_worldfm else source
 
 
 def _clip(path: Path, anchor: Path | None) -> Clip:
@@ -82,7 +86,7 @@ def _camera(
 ) -> PinholeCamera:
     """The camera of a frame from the K of its anchor: scaled to cover the frame, then cropped at the centre."""
     if len(picture.stem) == 4:
-        notes.append("K as it stands: WorldFM renders with it")
+        notes.append(_WORLDFM)
         return PinholeCamera(K, *size)
     centred = round(2 * float(K[0, 2])), round(2 * float(K[1, 2]))
     whole = centred if anchor is None else picture_size(anchor)

@@ -78,14 +78,17 @@ def _ask_one(case: Case, task: str, seed: tuple[int, ...], only_open: bool, *, t
         raise DoesNotApply
     if turn:
         rng = np.random.default_rng([*seed, list(TASKS).index(task), turn])
-    question = TASKS[task](case, rng, str(names[turn]), nth)
-    scale = case.transition.traj.scale
-    if not scale.is_metric and holds_metres(question):
-        raise LeftOut(f"holds metres, but the scale is {scale.status}")
+    try:
+        question = TASKS[task](case, rng, str(names[turn]), nth)
+    except LeftOut:
+        _refuse_metres(case)
+        raise
+    _refuse_metres(case)
     return question
 
 
-def holds_metres(question: Question) -> bool:
-    """Whether its words or its answer say a distance, which is true only where lengths are metres."""
-    texts = (question.asked.get("actions"), question.asked.get("claim"), getattr(question.answer, "actions", None))
-    return any("meters" in text for text in texts if text)
+def _refuse_metres(case: Case) -> None:
+    """Every task says the motion, in its words or its answer, and a move is said in metres."""
+    scale = case.transition.traj.scale
+    if not scale.is_metric and any(not action.kind.is_turn for action in case.actions):
+        raise LeftOut(f"holds metres, but the scale is {scale.status}")

@@ -10,6 +10,7 @@ from synth import prompts
 from synth.record import TASK_VERSION
 from synth.twin_motion import Steps, read_steps
 from synth.verify_scene import SceneFiles, actions_of
+from synth.worlds import ANOTHER_MOTION
 
 Fault = tuple[str, Any, Any]
 
@@ -56,7 +57,7 @@ def form_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterator
     steps = read_steps(actions_of(traj))
     if not _suits(proof["task_type"], steps):
         yield "task_type", proof["task_type"], f"a task that asks about {len(steps)} actions such as {steps[0][0]}"
-    yield from _reason_faults(proof, steps)
+    yield from _reason_faults(files, proof, steps)
     yield from _scale_faults(task, proof)
 
 
@@ -70,7 +71,7 @@ def _key_faults(task: Any, proof: Any) -> Iterator[Fault]:
         ("margins", proof["margins"], _MARGIN_KEYS.get(kind, set())),
     ]
     for n, item in enumerate(proof["items"]):
-        expected.append((f"items[{n}]", item, _ITEM_KEYS))
+        expected.append((f"items[{n}]", item, _ITEM_KEYS | ({"witness"} & item.keys())))
         for when in ("before", "after"):
             shares = set() if item[when]["visible"] is None else _SHARE_KEYS
             expected.append((f"items[{n}].{when}", item[when], _SIGHT_KEYS | shares))
@@ -110,19 +111,21 @@ def _suits(task_type: str, steps: Steps) -> bool:
     return True
 
 
-def _reason_faults(proof: Any, steps: Steps) -> Iterator[Fault]:
+def _reason_faults(files: SceneFiles, proof: Any, steps: Steps) -> Iterator[Fault]:
     """The reason of an answer is the one that claim or boxes show."""
-    reasons = {"A4": _claim_reason, "D4": _identity_reason}
-    if proof["task_type"] not in reasons:
+    if proof["task_type"] not in ("A4", "D4"):
         return
-    said, reason = proof["margins"]["reason"], reasons[proof["task_type"]](proof, steps)
+    is_claim, said = proof["task_type"] == "A4", proof["margins"]["reason"]
+    reason = _claim_reason(proof, steps, files.is_recorded) if is_claim else _identity_reason(proof, steps)
     if said != reason:
         yield "margins.reason", said, reason
 
 
-def _claim_reason(proof: Any, steps: Steps) -> str | None:
+def _claim_reason(proof: Any, steps: Steps, is_recorded: bool) -> str | None:
     claim = read_steps(proof["margins"]["claim"])
-    return "true" if claim == steps else change_of(steps, claim)
+    if claim == steps:
+        return "true"
+    return ANOTHER_MOTION if is_recorded else change_of(steps, claim)
 
 
 _OPPOSITE = {"forward": "backward", "left": "right", "turn_left": "turn_right"}

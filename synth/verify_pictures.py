@@ -43,6 +43,9 @@ def picture_faults(files: SceneFiles, traj_id: str, traj: Any, first: Any) -> It
         return
     for i, frame in enumerate(frames):
         yield from _fingerprint_faults(files, f"traj_{traj_id}", i, frame)
+    if files.is_recorded:
+        yield from _recorded_faults(files, traj_id)
+        return
     if frames[0] != first["frames"][0]:
         yield "frames[0]", frames[0], first["frames"][0]
     if traj is first:
@@ -50,6 +53,15 @@ def picture_faults(files: SceneFiles, traj_id: str, traj: Any, first: Any) -> It
             yield from _digest_faults(files, f"input/{file.format(0)}", frames[0][name]["sha256"])
     for i in (0, 1) if traj is first else (1,):
         yield from _view_faults(files, traj_id, i)
+
+
+def _recorded_faults(files: SceneFiles, traj_id: str) -> Iterator[Fault]:
+    """The frames in `input/` are those of scene.json; what rays can tell of them is looked at once for each frame."""
+    for i, n in enumerate(files.trajectories[traj_id]["scene_frames"]):
+        if files.cache.setdefault(("frame", n), traj_id) == traj_id:
+            for entry in files.scene["frames"][n]["files"].values():
+                yield from _digest_faults(files, entry["file"], entry["sha256"])
+            yield from _view_faults(files, traj_id, i)
 
 
 def _fingerprint_faults(files: SceneFiles, folder: str, i: int, frame: Any) -> Iterator[Fault]:
@@ -98,7 +110,7 @@ def _view_faults(files: SceneFiles, traj_id: str, frame: int) -> Iterator[Fault]
 def _id_faults(files: SceneFiles, ids: NDArray[np.uint16], frame: int) -> Iterator[Fault]:
     """Ids of nothing; in a room nothing is unknown either."""
     used = np.flatnonzero(np.bincount(ids.ravel()))
-    strange = used[(used > len(files.twin.item_ids)) & ~((used == UNKNOWN_PIXEL) & (files.scene["type"] == "photo"))]
+    strange = used[(used > len(files.twin.item_ids)) & ~((used == UNKNOWN_PIXEL) & (files.scene["type"] != "room"))]
     if len(strange):
         yield f"instances of frame {frame}", strange.tolist(), f"at most {len(files.twin.item_ids)}"
 

@@ -10,16 +10,18 @@ import numpy as np
 from geom.actions import parse_actions
 from synth import prompts
 from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
-from synth.case import GRID_DEG, GRID_M, LATTICE, MIN_OVERLAP
+from synth.case import FINE_GRID_DEG, FINE_GRID_M, GRID_DEG, GRID_M, LATTICE, MIN_OVERLAP
 from synth.dataset import Mismatch
 from synth.evidence import MIN_BOX_IOU
 from synth.record import image_paths, messages
 from synth.tasks_motion import MAX_EQUIVALENTS, MIN_DISPLACEMENT
 from synth.tasks_object import GONE, MAX_OTHER_IOU, STILL_THERE
 from synth.twin import Array, TwinCamera, displacement
-from synth.twin_motion import equal_motions, motion_matrix, read_steps
+from synth.twin_motion import Steps, equal_motions, motion_matrix, read_steps
+from synth.twin_recorded import TwinPixels
 from synth.verify_form import MIRRORED, Fault, form_faults
 from synth.verify_scene import POSE_TOLERANCE, SceneFiles, actions_of
+from synth.worlds import ANOTHER_MOTION, MIN_WITNESS
 
 SHARE_TOLERANCE = 0.01
 BOX_TOLERANCE = 1e-3
@@ -110,6 +112,18 @@ def _item_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterato
         for frame, when in enumerate(("before", "after")):
             for key, said, value in _sight_faults(files, traj["traj_id"], frame, index, item[when]):
                 yield f"items[{n}].{when}.{key}", said, value
+        yield from _witness_faults(files, traj, n, index, item)
+
+
+def _witness_faults(files: SceneFiles, traj: Any, n: int, index: int, item: Any) -> Iterator[Fault]:
+    """What another outline than geometry says of an item, and that it agrees."""
+    is_outlined = isinstance(files.twin, TwinPixels)
+    expected = files.twin.witness(index, *traj["scene_frames"]) if is_outlined else None
+    said = item.get("witness")
+    if (said is None) != (expected is None) or (said is not None and not abs(said - expected) <= SHARE_TOLERANCE):
+        yield f"items[{n}].witness", said, expected
+    if said is not None and said < MIN_WITNESS:
+        yield f"items[{n}].witness", said, f"at least {MIN_WITNESS}"
 
 
 def twin_sight(files: SceneFiles, traj_id: str, frame: int, item: int) -> dict[str, Any]:
@@ -213,13 +227,20 @@ def _motion_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
     if answer["actions"] != done:
         yield "answer.actions", answer["actions"], done
     steps = read_steps(done)
-    texts = list(equal_motions(steps, GRID_M, GRID_DEG))
+    texts = list(equal_motions(steps, *_grid(steps)))
     if sorted(answer["equivalents"]) != texts:
         yield "answer.equivalents", answer["equivalents"], texts
     if done not in texts or len(texts) > MAX_EQUIVALENTS:
         yield "answer", done, f"a motion on the grid that has at most {MAX_EQUIVALENTS} spellings"
     if len(steps) != proof["asked"]["num_actions"]:
         yield "asked.num_actions", proof["asked"]["num_actions"], len(steps)
+
+
+def _grid(steps: Steps) -> tuple[float, float]:
+    """The coarse grid if all sizes are on it, else the fine one."""
+    units = [GRID_DEG if word.startswith("turn") else GRID_M for word, _ in steps]
+    off = [abs(amount / unit - round(amount / unit)) for (_, amount), unit in zip(steps, units, strict=True)]
+    return (GRID_M, GRID_DEG) if max(off) <= 1e-6 else (FINE_GRID_M, FINE_GRID_DEG)
 
 
 def _claim_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
@@ -229,7 +250,11 @@ def _claim_faults(files: SceneFiles, traj: Any, proof: Any) -> Iterator[Fault]:
     before = files.camera(traj["traj_id"], 0)
     T = before.T_world_cam @ motion_matrix(read_steps(claim))
     after = files.camera(traj["traj_id"], 1)
-    is_true = bool(np.abs(T - after.T_world_cam).max() <= POSE_TOLERANCE)
+    done = before.T_world_cam @ motion_matrix(read_steps(actions_of(traj)))
+    is_true = bool(np.abs(T - done).max() <= POSE_TOLERANCE)
+    others = {actions_of(other) for other in files.trajectories.values()}
+    if margins["reason"] == ANOTHER_MOTION and claim not in others:
+        yield "margins.claim", claim, f"a motion of this scene, such as {min(others)}"
     if proof["answer"]["is_true"] != is_true or (margins["reason"] == "true") != is_true:
         yield "answer.is_true", proof["answer"]["is_true"], is_true
     claimed = TwinCamera(after.K, after.width, after.height, T)

@@ -17,14 +17,17 @@ from synth.scene import Scene
 from synth.twin import Array, TwinCamera, TwinRoom
 from synth.twin_motion import motion_matrix, read_steps
 from synth.twin_photo import TwinPhoto
+from synth.twin_recorded import TwinPixels, TwinSolids
 from synth.verify_pictures import picture_faults, repeated_pictures
-from synth.worlds import MOTION, ROOM_SCALE, TEACHERS, motion_kind
+from synth.verify_recorded import RECORDED_KEYS, recorded_faults
+from synth.worlds import RECORDED_PRESET, ROOM_SCALE, TEACHERS, motion_kind, motion_known
 from synth.writer import CONVENTION
 
 POSE_TOLERANCE = 1e-6
 
 _TRAJ_KEYS = {"traj_id", "teacher", "kind", "preset", "motion", "convention", "scene_sha256"}
 _TRAJ_KEYS |= {"K", "width", "height", "T_world_cam", "actions", "scale", "frames"}
+_PRESET_NAMES = {"photo": PHOTO_PRESET_NAME, "recorded": RECORDED_PRESET}
 
 
 @runtime_checkable
@@ -65,7 +68,16 @@ class SceneFiles:
 
     @cached_property
     def twin(self) -> Twin:
-        return TwinRoom(self.scene) if self.scene["type"] == "room" else TwinPhoto(self.folder, self.scene)
+        if self.scene["type"] == "room":
+            return TwinRoom(self.scene)
+        if self.scene["type"] == "photo":
+            return TwinPhoto(self.folder, self.scene)
+        return TwinSolids(self.scene) if self.scene["objects"] == "solids" else TwinPixels(self.folder, self.scene)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the scene is made of frames that existed already."""
+        return self.scene["type"] == "recorded"
 
     def camera(self, traj_id: str, frame: int) -> TwinCamera:
         """Camera of one frame. The first frame's is one for all trajectories, so that what it sees is found once."""
@@ -79,8 +91,9 @@ class SceneFiles:
 
 
 def actions_of(traj: dict[str, Any]) -> str:
-    """The actions that count: what was executed, else what was commanded."""
-    return traj["actions"]["executed"] or traj["actions"]["commanded"]
+    """The actions that count: what was executed, else what the poses show, else what was commanded."""
+    said = traj["actions"]
+    return said["executed"] or said.get("shown") or said["commanded"]
 
 
 def check_trajectories(files: SceneFiles) -> list[Mismatch]:
@@ -89,7 +102,9 @@ def check_trajectories(files: SceneFiles) -> list[Mismatch]:
     first = next(iter(files.trajectories.values()), None)
     for traj_id, traj in files.trajectories.items():
         where = f"{files.folder.name}/traj_{traj_id}"
-        found += [Mismatch(where, *rest) for rest in _trajectory_faults(files, traj_id, traj, first)]
+        found += [Mismatch(where, *rest) for rest in _trajectory_faults(files, traj_id, traj)]
+        checks = recorded_faults if files.is_recorded else _start_faults
+        found += [Mismatch(where, *rest) for rest in checks(files, traj, first)]
         found += [Mismatch(where, *rest) for rest in _field_faults(files, traj)]
         found += [Mismatch(where, *rest) for rest in picture_faults(files, traj_id, traj, first)]
     return found
@@ -106,23 +121,28 @@ def _scene_faults(files: SceneFiles):
     folders = {path.name for path in files.folder.glob("traj_*")}
     for name in sorted(folders - {f"traj_{traj_id}" for traj_id in files.trajectories}):
         yield f"{name}/traj.json", "no such file", "the poses of this folder"
-    for digest, views in repeated_pictures(files.trajectories):
+    for digest, views in () if files.is_recorded else repeated_pictures(files.trajectories):
         yield f"picture of {', '.join(views)}", digest, "a picture for each view"
 
 
-def _trajectory_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any], first: Any):
+def _trajectory_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any]):
     if traj["traj_id"] != traj_id:
         yield "traj_id", traj["traj_id"], traj_id
     if traj["scene_sha256"] != files.scene_sha256:
         yield "scene.json", files.scene_sha256, traj["scene_sha256"]
-    for key in ("K", "width", "height", "scale"):
-        if traj[key] != first[key]:
-            yield key, traj[key], first[key]
     T = np.array(traj["T_world_cam"])
     for i in (0, 1):
         residual = np.abs(T[i, :3, :3].T @ T[i, :3, :3] - np.eye(3)).max()
         if not residual <= POSE_TOLERANCE or not np.array_equal(T[i, 3], [0, 0, 0, 1]):
             yield f"T_world_cam[{i}]", f"not rigid by {residual:.2g}", "a rotation and a translation"
+
+
+def _start_faults(files: SceneFiles, traj: dict[str, Any], first: Any):
+    """A simulated camera starts where all others of its scene do, and does as told."""
+    for key in ("K", "width", "height", "scale"):
+        if traj[key] != first[key]:
+            yield key, traj[key], first[key]
+    T = np.array(traj["T_world_cam"])
     if not np.abs(T[0] - np.array(first["T_world_cam"][0])).max() <= POSE_TOLERANCE:
         yield "T_world_cam[0]", T[0].tolist(), first["T_world_cam"][0]
     expected = T[0] @ motion_matrix(read_steps(actions_of(traj)))
@@ -132,22 +152,24 @@ def _trajectory_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any], fi
 
 def _field_faults(files: SceneFiles, traj: dict[str, Any]):
     """What traj.json says besides poses and pictures: known words, and true of the motion and the settings."""
-    config, is_room, done = files.settings["config"], files.scene["type"] == "room", actions_of(traj)
+    config, kind, done = files.settings["config"], files.scene["type"], actions_of(traj)
+    is_room = kind == "room"
     expected = {
-        "teacher": TEACHERS[files.scene["type"]],
         "kind": motion_kind(len(read_steps(done))),
-        "preset": config["preset"] if is_room else PHOTO_PRESET_NAME,
-        "motion": MOTION,
+        "preset": config["preset"] if is_room else _PRESET_NAMES[kind],
+        "motion": motion_known(traj["teacher"]),
         "convention": CONVENTION,
-        "actions": {"commanded": done, "executed": done},
     }
+    if not files.is_recorded:
+        expected["actions"] = {"commanded": done, "executed": done}
     if is_room:
         width, height = config["image_size"]
         expected |= {"width": width, "height": height, "scale": ROOM_SCALE.to_dict()}
     for key, value in expected.items():
         if traj[key] != value:
             yield key, traj[key], value
-    if traj["teacher"] != config["teacher"]:
+    if traj["teacher"] != config["teacher"] or traj["teacher"] not in TEACHERS[kind]:
         yield "teacher", traj["teacher"], config["teacher"]
-    if traj.keys() != _TRAJ_KEYS:
-        yield "keys", sorted(traj), sorted(_TRAJ_KEYS)
+    keys = _TRAJ_KEYS | RECORDED_KEYS if files.is_recorded else _TRAJ_KEYS
+    if traj.keys() != keys:
+        yield "keys", sorted(traj), sorted(keys)

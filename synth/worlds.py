@@ -12,14 +12,47 @@ from synth.evidence import Evidence, Sight
 from synth.stages import Stages
 from synth.transition import Trajectory, View
 
-SUBSETS = {"render": "Render-SimulatedScene", "depthwarp": "DepthWarp-RealScene"}
+SUBSETS = {
+    "render": "Render-SimulatedScene",
+    "depthwarp": "DepthWarp-RealScene",
+    "recorded": "Recorded-RealScene",
+    "svc": "SVC-RealScene",
+    "worldfm": "WorldFM-RealScene",
+    "hy_worldplay": "HY-WorldPlay-RealScene",
+}
 """Teacher to name of its subset."""
 
-TEACHERS = {"room": "render", "photo": "depthwarp"}
-"""Type of a scene to the teacher that shows it."""
+WORLD_MODELS = ("svc", "worldfm", "hy_worldplay")
+"""Teachers whose frames nobody has compared with the poses yet."""
+
+TEACHERS = {"room": ("render",), "photo": ("depthwarp",), "recorded": ("recorded", *WORLD_MODELS)}
+"""Type of a scene to the teachers that may show it."""
 
 MOTION = {"executed": "as commanded", "check": "not needed: the camera is simulated"}
 """How a simulated camera's executed motion is known."""
+
+UNCHECKED = {
+    "executed": "unchecked",
+    "check": "unchecked: the motion is that of the stored poses",
+}
+"""How the motion of a world model's frames is known."""
+
+MEASURED = {"executed": "as the stored poses say", "check": "poses taken as they were recorded"}
+"""How the motion of a recorded camera is known."""
+
+
+def motion_known(teacher: str) -> dict[str, str]:
+    """How the motion of a teacher's frames is known."""
+    if teacher in WORLD_MODELS:
+        return UNCHECKED
+    return MEASURED if teacher == "recorded" else MOTION
+
+
+RECORDED_PRESET = "recorded"
+"""What traj.json calls the distribution of motions that nobody drew."""
+
+ANOTHER_MOTION = "motion of another trajectory"
+"""Why a claim is false: it is true of another trajectory of the scene, so its words tell nothing."""
 
 ROOM_SCALE = Scale("metric", "simulated room, sizes in metres")
 

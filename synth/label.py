@@ -1,0 +1,160 @@
+"""Labels for transitions that exist already: which source, read how, and what is declared about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from geom.scale import Scale
+from synth.objects import FILE as OBJECTS_FILE
+from synth.objects import Objects, read_objects
+from synth.recorded_world import RecordedWorld
+from synth.source import Source, SourceScene
+from synth.sources import read_source
+from synth.stages import Stages
+from synth.tasks import TASKS
+from synth.worlds import SUBSETS, WORLD_MODELS, World
+
+_SAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """Everything that the bytes of a labelled subset depend on.
+
+    Args:
+        source: folder that a reader reads.
+        scale: `as_read`, or `metric` where the user declares that lengths are metres.
+        objects: file of objects; `objects.json` in the source unless given.
+        frames: at most so many of each clip.
+        pairs: at most so many transitions of each clip.
+
+    Raises:
+        ValueError: if a field is out of its bounds, named first.
+    """
+
+    source: Path
+    source_format: str = "auto"
+    scale: str = "as_read"
+    objects: Path | None = None
+    seed: int = 0
+    tasks: tuple[str, ...] = tuple(TASKS)
+    phrasing: str = "mixed"
+    frames: int = 24
+    pairs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must be >= 0, got {self.seed}")
+        if self.scale not in ("as_read", "metric"):
+            raise ValueError(f"scale must be 'as_read' or 'metric', got {self.scale!r}")
+        if self.frames < 2:
+            raise ValueError(f"frames must be 2 or more, got {self.frames}")
+        if self.pairs is not None and self.pairs < 1:
+            raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
+
+    @cached_property
+    def _read(self) -> Source:
+        return read_source(self.source, self.source_format)
+
+    @cached_property
+    def _scenes(self) -> list[SourceScene]:
+        """Scenes that have clips, under names that a folder may have."""
+        names: Counter[str] = Counter()
+        scenes = []
+        for scene in self._read.scenes:
+            if scene.clips:
+                name = _SAFE.sub("_", scene.scene_id).strip("._") or "scene"
+                names[name] += 1
+                scenes.append(replace(scene, scene_id=name if names[name] == 1 else f"{name}_{names[name]}"))
+        return scenes
+
+    @cached_property
+    def _objects(self) -> Objects | None:
+        path = self.objects or self.source / OBJECTS_FILE
+        return read_objects(path) if self.objects or path.is_file() else None
+
+    @property
+    def teacher(self) -> str:
+        """Who made the frames: a world model, or a camera."""
+        return self._read.source_format if self._read.source_format in WORLD_MODELS else "recorded"
+
+    @property
+    def subset(self) -> str:
+        """Name of the subset's folder."""
+        return SUBSETS[self.teacher]
+
+    @property
+    def tasks_file(self) -> str:
+        """Name of the file that holds the questions."""
+        return "tasks.jsonl"
+
+    @property
+    def counts_unsuited(self) -> bool:
+        """The motions are what they are: which task they do not suit is counted."""
+        return True
+
+    def settings(self) -> dict[str, Any]:
+        """What the user asked for, and a fingerprint of what was read; no path, so that places do not matter."""
+        return {
+            "num_scenes": len(self._scenes),
+            "seed": self.seed,
+            "tasks": self.tasks,
+            "teacher": self.teacher,
+            "phrasing": self.phrasing,
+            "labels_only": False,
+            "is_demo": False,
+            "source": self.source.resolve().name,
+            "source_format": self._read.source_format,
+            "source_sha256": self._fingerprint(),
+            "scale": self.scale,
+            "frames": self.frames,
+            "pairs": self.pairs,
+        }
+
+    def _fingerprint(self) -> str:
+        """SHA-256 of poses, intrinsics, words and names of pictures, and of the file of objects."""
+        digest = hashlib.sha256()
+        for scene in self._scenes:
+            for clip in scene.clips:
+                said = [scene.scene_id, clip.clip_id, clip.told, clip.key_frames, clip.scale.to_dict()]
+                digest.update(json.dumps(said).encode())
+                for frame in clip.frames:
+                    numbers = frame.T_world_cam.matrix().tolist(), frame.camera.K.tolist(), frame.units_per_m
+                    digest.update(json.dumps([frame.picture.name, frame.picture.stat().st_size, *numbers]).encode())
+        path = self.objects or self.source / OBJECTS_FILE
+        if self._objects is not None:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def scene_ids(self) -> list[str]:
+        """Names of the scenes, in order."""
+        return [scene.scene_id for scene in self._scenes]
+
+    def open(self, index: int, stages: Stages) -> World:
+        """Build the scene with this index."""
+        return RecordedWorld(
+            self._scenes[index],
+            self.teacher,
+            self._objects,
+            stages,
+            scale=self._declared_scale(),
+            most_frames=self.frames,
+            most_pairs=self.pairs,
+            seed=(self.seed, index),
+        )
+
+    def _declared_scale(self) -> Scale | None:
+        if self.scale == "as_read":
+            return None
+        return Scale("metric", f"declared by the user (--scale metric); the source is {self._read.source_format}")
+
+    def left_out(self) -> Counter[str]:
+        """What the reader could not read."""
+        return Counter({f"source: {cause}": count for cause, count in self._read.left_out.items()})

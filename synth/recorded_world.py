@@ -1,0 +1,318 @@
+"""Frames that exist already as a world: recorded ones, or those that a world model made, with the poses they carry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geom.actions import ActionSequence, parse_actions, same_motion
+from geom.camera import PinholeCamera
+from geom.embree import TriangleScene
+from geom.primitives import BOX, Primitives
+from geom.scale import Scale
+from geom.se3 import SE3
+from synth.case import Claims
+from synth.evidence import Evidence, Sight, SolidsEvidence
+from synth.identity import Labelled, same_objects
+from synth.objects import NO_OBJECT, Objects, SolidBox
+from synth.pixels import PixelFrame, PixelsEvidence
+from synth.safe_read import picture_size, read_picture
+from synth.source import Clip, Frame, SourceScene
+from synth.spoken import Spoken, Unspoken, chosen_frames, frame_pairs, speak
+from synth.stages import Stages
+from synth.transition import ROOM, UNKNOWN, Trajectory, View
+from synth.worlds import ANOTHER_MOTION, MIN_WITNESS, RECORDED_PRESET, Files, motion_kind, motion_known
+
+_MAX_MM = 65535
+_SAME_K_PX = 1e-6
+_KEPT_SIGHTS = 32
+
+DEFAULT_PAIRS = 48
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A transition to be: which frames of which clip, and the motion between them."""
+
+    traj_id: str
+    clip: Clip
+    before: int
+    after: int
+    spoken: Spoken
+
+
+class RecordedWorld:
+    """One scene of a source: its chosen frames, their objects, and the transitions between them.
+
+    Args:
+        scene: as a reader found it.
+        teacher: name of who made the frames, as in the subset's name.
+        objects: what a file says about objects; None where there is none.
+        scale: replaces what the reader knows of the scale, where the user declares it.
+        most_frames: of each clip.
+        most_pairs: transitions of each clip; unless given, one of a clip that was told what to do, else DEFAULT_PAIRS.
+        seed: of the choice among pairs.
+    """
+
+    def __init__(
+        self,
+        scene: SourceScene,
+        teacher: str,
+        objects: Objects | None,
+        stages: Stages,
+        *,
+        scale: Scale | None,
+        most_frames: int,
+        most_pairs: int | None,
+        seed: tuple[int, ...],
+    ) -> None:
+        self.scene_id, self._scene, self._teacher = scene.scene_id, scene, teacher
+        self._scale, self._stages = scale, stages
+        self._left_out: Counter[str] = Counter()
+        self._plans = self._planned(most_frames, most_pairs, np.random.default_rng(seed))
+        places = dict.fromkeys(
+            place for p in self._plans for place in ((p.clip.clip_id, p.before), (p.clip.clip_id, p.after))
+        )
+        self._place = {place: n for n, place in enumerate(places)}
+        clips = {clip.clip_id: clip for clip in scene.clips}
+        self._frames = [clips[clip_id].frames[n] for clip_id, n in places]
+        self._solids = objects.solids(scene.scene_id) if objects else ()
+        self._objects = None if self._solids else objects
+        self._view = lru_cache(maxsize=_KEPT_SIGHTS)(self._view_of)
+
+    def _planned(self, most_frames: int, most: int | None, rng: np.random.Generator) -> list[Plan]:
+        plans: list[Plan] = []
+        for clip in self._scene.clips:
+            most_pairs = most or (1 if clip.told else DEFAULT_PAIRS)
+            frames = [n for n in chosen_frames(clip, most_frames) if self._is_readable(clip.frames[n])]
+            if len(clip.frames) > most_frames and most_pairs > 1:
+                self._left_out["frame: more than were asked for"] += len(clip.frames) - most_frames
+            found = [plan for i, j in frame_pairs(clip, frames, most_pairs) if (plan := self._plan(clip, i, j))]
+            if len(found) > most_pairs:
+                self._left_out["pair: more than were asked for"] += len(found) - most_pairs
+                found = [found[n] for n in sorted(rng.permutation(len(found))[:most_pairs].tolist())]
+            plans += found
+        return plans
+
+    def _is_readable(self, frame: Frame) -> bool:
+        try:
+            read_picture(frame.picture)
+            read_z_depth(frame)
+        except ValueError as error:
+            self._left_out[f"frame: {error}"] += 1
+            return False
+        return True
+
+    def _plan(self, clip: Clip, before: int, after: int) -> Plan | None:
+        cameras = clip.frames[before].camera, clip.frames[after].camera
+        traj_id = (
+            clip.clip_id if (before, after) == (0, len(clip.frames) - 1) else f"{clip.clip_id}_{before:03d}_{after:03d}"
+        )
+        try:
+            if not _same_camera(*cameras):
+                raise Unspoken("the two pictures have different intrinsics")
+            return Plan(traj_id, clip, before, after, speak(clip, before, after))
+        except Unspoken as cause:
+            self._left_out[f"pair: {cause}"] += 1
+            return None
+
+    @property
+    def evidence(self) -> Evidence:
+        return self._evidence
+
+    @cached_property
+    def _evidence(self) -> SolidsEvidence | PixelsEvidence:
+        if self._solids:
+            return SolidsEvidence(
+                tuple(box.item_id for box in self._solids),
+                tuple(box.kind for box in self._solids),
+                _primitives(self._solids),
+            )
+        frames = tuple(PixelFrame(f.camera, f.T_world_cam, self._view(n)) for n, f in enumerate(self._frames))
+        return PixelsEvidence(*self._items, frames)
+
+    @cached_property
+    def _raw(self) -> list[Labelled]:
+        """Depth and outlines of every frame; a frame whose outlines cannot be read has none, and is counted."""
+        return [self._labelled(frame) for frame in self._frames]
+
+    def _labelled(self, frame: Frame) -> Labelled:
+        z_depth = read_z_depth(frame)
+        found = None
+        try:
+            found = self._objects.instances(frame, z_depth) if self._objects else None
+        except ValueError as error:
+            self._left_out[f"objects: {error}"] += 1
+        return Labelled(frame.camera, frame.T_world_cam, z_depth, found)
+
+    @cached_property
+    def _identity(self) -> tuple[tuple[str, ...], tuple[str, ...], list[NDArray[np.int16]]]:
+        return same_objects(self._raw)
+
+    @property
+    def _items(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return self._identity[0], self._identity[1]
+
+    def _view_of(self, n: int) -> View:
+        """A frame's picture, with the depth and the owners of its pixels as far as anybody knows them."""
+        frame = self._frames[n]
+        with self._stages("read"):
+            image = read_picture(frame.picture)
+        if self._solids:
+            return View(*_cast(self._caster, frame.camera, frame.T_world_cam), image)
+        z_depth, owner = self._raw[n].z_depth, self._identity[2][n]
+        nobody = np.where(np.isfinite(z_depth), ROOM, UNKNOWN).astype(np.int16)
+        return View(z_depth, np.where(owner == NO_OBJECT, nobody, owner).astype(np.int16), image)
+
+    @cached_property
+    def _caster(self) -> TriangleScene:
+        return TriangleScene(_primitives(self._solids), nthreads=1)
+
+    def frames(self) -> Iterator[View]:
+        return (self._view(n) for n in range(len(self._frames)))
+
+    def scene_json(self, files: list[Files]) -> dict[str, Any]:
+        frames = [
+            {
+                "picture": frame.picture.name,
+                "K": frame.camera.K.tolist(),
+                "width": frame.camera.width,
+                "height": frame.camera.height,
+                "T_world_cam": frame.T_world_cam.matrix().tolist(),
+                "files": entry,
+            }
+            for frame, entry in zip(self._frames, files, strict=True)
+        ]
+        return {
+            "type": "recorded",
+            "scene_id": self.scene_id,
+            "world": "the frame of the source's poses: camera x right, y down, z forward; up is not told",
+            "objects": "solids" if self._solids else "pixels",
+            "items": self._items_json(),
+            "clips": {clip.clip_id: _clip_json(clip) for clip in self._scene.clips},
+            "frames": frames,
+        }
+
+    def _items_json(self) -> list[dict[str, Any]]:
+        if not self._solids:
+            return [{"item_id": i, "kind": k} for i, k in zip(*self._items, strict=True)]
+        return [
+            {"item_id": box.item_id, "kind": box.kind, "min": list(box.low), "max": list(box.high)}
+            for box in self._solids
+        ]
+
+    def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
+        left_out += self._left_out
+        if not self.evidence.kinds:
+            left_out["scene: no objects are known"] += 1
+        for plan in self._plans:
+            yield self._trajectory(plan), self._about(plan)
+
+    def _trajectory(self, plan: Plan) -> Trajectory:
+        before, after = (plan.clip.frames[n] for n in (plan.before, plan.after))
+        poses = SE3.stack([before.T_world_cam, after.T_world_cam])
+        is_whole = _is_whole(plan.clip, plan.before, plan.after)
+        told = parse_actions(plan.clip.told) if plan.clip.told and is_whole else None
+        places = self._place[plan.clip.clip_id, plan.before], self._place[plan.clip.clip_id, plan.after]
+        scale = self._scale or plan.clip.scale
+        return Trajectory(plan.traj_id, before.camera, poses, told, None, scale, plan.spoken.actions, places)
+
+    def _about(self, plan: Plan) -> dict[str, Any]:
+        return {
+            "teacher": self._teacher,
+            "kind": motion_kind(len(plan.spoken.actions)),
+            "preset": RECORDED_PRESET,
+            "motion": motion_known(self._teacher),
+            "clip": {"clip_id": plan.clip.clip_id, "frames": [plan.before, plan.after]},
+            "scene_frames": [self._place[plan.clip.clip_id, n] for n in (plan.before, plan.after)],
+            "residual": plan.spoken.residual,
+        }
+
+    def sights(self, traj: Trajectory) -> tuple[Sight, Sight]:
+        before, after = (self._sight(n) for n in traj.frames if n is not None)
+        return before, after
+
+    @lru_cache(maxsize=_KEPT_SIGHTS)  # noqa: B019  (a world lives as long as its scene is made)
+    def _sight(self, n: int) -> Sight:
+        frame = self._frames[n]
+        return Sight(self.evidence, frame.T_world_cam, frame.camera, self._view(n))
+
+    def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
+        if not isinstance(self.evidence, PixelsEvidence) or traj.frames[1] is None:
+            return {}
+        shares = (
+            (i, self.evidence.witness(i, traj.frames[0], traj.frames[1])) for i in range(len(self.evidence.kinds))
+        )
+        found = {i: share for i, share in shares if share is not None}
+        if bad := sum(share < MIN_WITNESS for share in found.values()):
+            left_out["object: its outline in the second view is not where geometry puts it"] += bad
+        return found
+
+    def claims(self, traj: Trajectory) -> Claims:
+        """Claims that are true of another trajectory with as many actions; pure turns where metres may not be said."""
+        others = {plan.spoken.actions for plan in self._plans}
+        pool = sorted((a for a in others if self._may_claim(a, traj)), key=ActionSequence.text)
+
+        def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
+            return (ANOTHER_MOTION, pool[int(rng.integers(len(pool)))]) if pool else None
+
+        return propose
+
+    def _may_claim(self, actions: ActionSequence, traj: Trajectory) -> bool:
+        is_sayable = traj.scale.is_metric or all(action.kind.is_turn for action in actions)
+        return is_sayable and len(actions) == len(traj.actions) and not same_motion(actions, traj.actions)
+
+
+def _is_whole(clip: Clip, before: int, after: int) -> bool:
+    return (before, after) == (0, len(clip.frames) - 1)
+
+
+def _same_camera(a: PinholeCamera, b: PinholeCamera) -> bool:
+    return (a.width, a.height) == (b.width, b.height) and float((a.K - b.K).abs().max()) <= _SAME_K_PX
+
+
+def _clip_json(clip: Clip) -> dict[str, Any]:
+    told, notes = clip.told or None, list(clip.notes)
+    return {"told": told, "notes": notes, "disagreement": clip.disagreement(), "scale": clip.scale.to_dict()}
+
+
+def _primitives(solids: tuple[SolidBox, ...]) -> Primitives:
+    low, high = (torch.tensor([getattr(box, end) for box in solids], dtype=torch.float64) for end in ("low", "high"))
+    poses = SE3.from_translation((low + high) / 2)
+    return Primitives.build([BOX] * len(solids), poses, (high - low) / 2, list(range(len(solids))))
+
+
+def _cast(caster: TriangleScene, camera: PinholeCamera, T_world_cam: SE3) -> tuple[NDArray[Any], NDArray[Any]]:
+    """z-depth and owner of each pixel that shows a solid; NaN and UNKNOWN elsewhere."""
+    direction = T_world_cam.rotate(camera.rays(camera.pixel_centers()))
+    hit = caster.cast(T_world_cam.t, direction)
+    met = (hit.prim_idx >= 0).numpy()
+    z_depth = np.where(met, hit.t.numpy(), np.nan).astype(np.float32)
+    return z_depth, np.where(met, hit.prim_idx.numpy(), UNKNOWN).astype(np.int16)
+
+
+def read_z_depth(frame: Frame) -> NDArray[np.float32]:
+    """z-depth of a frame in the unit of its poses, to a thousandth, as a dataset keeps it; NaN where unknown.
+
+    Raises:
+        ValueError: if the file is no 16-bit picture of the size of the frame's.
+    """
+    size = frame.camera.height, frame.camera.width
+    if frame.z_depth is None:
+        return np.full(size, np.nan, np.float32)
+    picture_size(frame.z_depth)
+    raster = cv2.imdecode(np.frombuffer(frame.z_depth.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if raster is None or raster.dtype != np.uint16 or raster.shape != size:
+        raise ValueError(
+            f"{frame.z_depth} must be a whole 16-bit picture of {size[1]} x {size[0]} pixels in one channel"
+        )
+    mm = np.rint(raster.astype(np.float64) * 1000 / frame.units_per_m)
+    return np.where((mm > 0) & (mm <= _MAX_MM), mm.astype(np.float32) / np.float32(1000), np.nan).astype(np.float32)

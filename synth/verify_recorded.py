@@ -1,0 +1,100 @@
+"""What must hold of a trajectory between recorded frames: the scene's frames, and words that say what the poses do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synth.case import FINE_GRID_DEG, FINE_GRID_M
+from synth.spoken import NEGLIGIBLE_DEG, NEGLIGIBLE_M
+from synth.twin import Array
+from synth.twin_motion import Steps, motion_matrix, read_steps
+from synth.worlds import WORLD_MODELS
+
+if TYPE_CHECKING:
+    from synth.verify_scene import SceneFiles
+
+RECORDED_KEYS = {"clip", "scene_frames", "residual"}
+
+_TOLERANCE = 1e-6
+_MAX_TILT_DEG, _MAX_LIFT_M = 2.0, 0.03
+_RESIDUAL_KEYS = {"pitch_deg", "roll_deg", "lift", "T_planar_after"}
+
+Fault = tuple[str, Any, Any]
+
+
+def recorded_faults(files: SceneFiles, traj: Any, first: Any) -> Iterator[Fault]:
+    """Hold a trajectory to the frames in scene.json, and its words and scale to what may be said."""
+    yield from _frame_faults(files, traj)
+    yield from _word_faults(traj)
+    yield from _scale_faults(files, traj)
+
+
+def _frame_faults(files: SceneFiles, traj: Any) -> Iterator[Fault]:
+    for i, n in enumerate(traj["scene_frames"]):
+        frame = files.scene["frames"][n]
+        for key in ("K", "width", "height"):
+            if traj[key] != frame[key]:
+                yield key, traj[key], frame[key]
+        if traj["T_world_cam"][i] != frame["T_world_cam"]:
+            yield f"T_world_cam[{i}]", traj["T_world_cam"][i], frame["T_world_cam"]
+        for name, entry in frame["files"].items():
+            if (digest := traj["frames"][i][name]["sha256"]) != entry["sha256"]:
+                yield f"frames[{i}].{name}", digest, entry["sha256"]
+    clip = files.scene["clips"][traj["clip"]["clip_id"]]
+    if (told := traj["actions"]["commanded"]) not in (None, clip["told"]):
+        yield "actions.commanded", told, clip["told"]
+    if traj["actions"]["executed"] is not None:
+        yield "actions.executed", traj["actions"]["executed"], "null, for nobody has measured it"
+
+
+def _word_faults(traj: Any) -> Iterator[Fault]:
+    """What the words leave out is what the residual says, and no more than words may leave out."""
+    T = np.array(traj["T_world_cam"])
+    T_before_after = np.linalg.inv(T[0]) @ T[1]
+    steps = read_steps(traj["actions"]["shown"])
+    rest = np.linalg.inv(motion_matrix(steps)) @ T_before_after
+    said = traj["residual"]
+    if said.keys() != _RESIDUAL_KEYS:
+        yield "keys of residual", sorted(said), sorted(_RESIDUAL_KEYS)
+        return
+    if not np.abs(np.array(said["T_planar_after"]) - rest).max() <= _TOLERANCE:
+        yield "residual.T_planar_after", said["T_planar_after"], rest.tolist()
+    R = T_before_after[:3, :3]
+    tilt = np.rad2deg([np.arcsin(np.clip(-R[1, 2], -1, 1)), np.arctan2(R[1, 0], R[1, 1])]).tolist()
+    for key, value in zip(("pitch_deg", "roll_deg", "lift"), (*tilt, -T_before_after[1, 3]), strict=True):
+        if not abs(said[key] - value) <= _TOLERANCE:
+            yield f"residual.{key}", said[key], value
+    if max(map(abs, tilt)) > _MAX_TILT_DEG * len(steps):
+        yield "residual", tilt, f"a pitch and roll of at most {_MAX_TILT_DEG} degrees a step"
+    yield from _rest_faults(traj, steps, rest)
+
+
+def _rest_faults(traj: Any, steps: Steps, rest: Array) -> Iterator[Fault]:
+    turned, moved = heading_deg(rest), float(np.hypot(rest[0, 3], rest[2, 3]))
+    # Each size is rounded to the grid, or left out where it is negligible; a turn's rounding swings all later moves.
+    most_deg = NEGLIGIBLE_DEG + FINE_GRID_DEG / 2 * len(steps)
+    swing = np.deg2rad(most_deg) * sum(amount for word, amount in steps if not word.startswith("turn"))
+    most_m = NEGLIGIBLE_M + FINE_GRID_M * len(steps) + swing
+    if traj["scale"]["status"] == "metric" and not (abs(turned) <= most_deg and moved <= most_m):
+        yield "actions.shown", traj["actions"]["shown"], f"a motion that misses by {moved:.3f} m, {turned:.2f} deg less"
+
+
+def heading_deg(T: Array) -> float:
+    """Heading of a pose in degrees, to the right."""
+    return float(np.rad2deg(np.arctan2(T[0, 2], T[2, 2])))
+
+
+def _scale_faults(files: SceneFiles, traj: Any) -> Iterator[Fault]:
+    """Metres are what the reader found, or what the user declared; a world model has none of its own."""
+    read, scale = files.scene["clips"][traj["clip"]["clip_id"]]["scale"], traj["scale"]
+    if files.settings["config"]["scale"] == "metric":
+        if scale["status"] != "metric":
+            yield "scale.status", scale["status"], "metric, as declared"
+        return
+    if scale != read:
+        yield "scale", scale, read
+    if traj["teacher"] in WORLD_MODELS and scale["status"] == "metric":
+        yield "scale.status", scale["status"], "no metres: a world model has a unit of its own"

@@ -1,0 +1,106 @@
+"""`theodolite label`: questions about transitions that exist already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from theodolite.console import Outcome, check_out_folder, worker_count
+from theodolite.generate import TASKS, make_subset, parse_tasks, subset_text
+from theodolite.options import CommonOptions, with_dashes
+
+if TYPE_CHECKING:
+    from synth.label import LabelConfig
+
+EXAMPLE = "theodolite label bundles/svc --out data --objects boxes.json --scale metric"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Options of `theodolite label`."""
+
+    source: Path = field(metadata={"positional": True})
+    """folder of an RGB-D sequence, or of what SVC, WorldFM, HY-WorldPlay, nerfstudio, COLMAP or RealEstate10K wrote"""
+    out: Path
+    """folder of the dataset; the same command goes on where an interrupted one stopped"""
+    source_format: Literal["auto", "svc", "hy_worldplay", "nerfstudio", "colmap", "rgbd", "re10k"] = "auto"
+    """how the source is read; auto = told by its files"""
+    scale: Literal["as_read", "metric"] = "as_read"
+    """as_read = what the format says of its lengths; metric = you declare that they are metres"""
+    objects: Path | None = None
+    """JSON file with boxes in space, masks or outlines (default: objects.json in the source, if it is there)"""
+    frames: int = 24
+    """at most so many frames of each clip, evenly"""
+    pairs: int | None = None
+    """at most so many transitions of each clip (default: 48 of a recorded sequence; of a clip that was told what to do
+    the whole of it)"""
+    tasks: str = ",".join(TASKS)
+    """tasks to ask, separated by commas: A1-A4 camera motion, D1-D4 objects"""
+    phrasing: Literal["mixed", "open"] = "mixed"
+    """mixed = open, multiple choice and sentence; open = only what the published reward can score"""
+    workers: int = 0
+    """worker processes; 0 = one for every core. The dataset does not depend on it"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_tasks(self.tasks)
+        worker_count(self.workers)
+
+
+def run(options: Options) -> Outcome:
+    """Label the source; exit status 0."""
+    check_out_folder(options.out)
+    config = _config(options)
+    payload = make_subset(options.out, config, worker_count(options.workers))
+    told = told_otherwise(options.out / config.subset)
+    return Outcome("\n".join([subset_text(payload), *_notes(told)]), {"out": str(options.out), **payload, **told})
+
+
+def _config(options: Options) -> LabelConfig:
+    from synth.label import LabelConfig
+
+    try:
+        return LabelConfig(
+            source=options.source,
+            source_format=options.source_format,
+            scale=options.scale,
+            objects=options.objects,
+            seed=options.seed,
+            tasks=parse_tasks(options.tasks),
+            phrasing=options.phrasing,
+            frames=options.frames,
+            pairs=options.pairs,
+        )
+    except ValueError as error:
+        # The library's own limits are the only ones; here its fields are options.
+        raise ValueError(with_dashes(str(error), Options)) from None
+
+
+def told_otherwise(subset: Path) -> dict[str, Any]:
+    """What the scenes say of their clips: scale, and where the poses are not what the words of the source say."""
+    scales: set[str] = set()
+    disagreements: dict[str, str] = {}
+    for path in sorted((subset / "scenes").glob("*/scene.json")):
+        scene = json.loads(path.read_bytes())
+        for clip_id, clip in scene["clips"].items():
+            scales.add(f"{clip['scale']['status']}: {clip['scale']['source']}")
+            if clip["disagreement"]:
+                disagreements[f"{scene['scene_id']}/{clip_id}"] = clip["disagreement"]
+    return {"scales": sorted(scales), "disagreements": disagreements}
+
+
+def _notes(told: Mapping[str, Any]) -> list[str]:
+    """Lines for people: scales, and the first clips whose words their poses contradict."""
+    lines = [f"scale as read: {scale}" for scale in told["scales"][:_MOST_NOTES]]
+    if len(told["scales"]) > _MOST_NOTES:
+        lines.append(f"  and {len(told['scales']) - _MOST_NOTES} other scales, in scene.json")
+    if found := told["disagreements"]:
+        lines.append(f"the words of {len(found)} clips are not what their poses show; the poses count:")
+        lines += [f"  {name}: {text}" for name, text in list(found.items())[:_MOST_NOTES]]
+    return lines
+
+
+_MOST_NOTES = 4
