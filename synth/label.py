@@ -17,6 +17,7 @@ from synth.objects import Objects, read_objects
 from synth.recorded_world import RecordedWorld
 from synth.source import Source, SourceScene
 from synth.sources import read_source
+from synth.spoken import MAX_LIFT_M, MAX_TILT_DEG, Limits
 from synth.stages import Stages
 from synth.tasks import TASKS
 from synth.worlds import SUBSETS, WORLD_MODELS, World
@@ -34,6 +35,7 @@ class LabelConfig:
         objects: file of objects; `objects.json` in the source unless given.
         frames: at most so many of each clip.
         pairs: at most so many transitions of each clip.
+        max_tilt_deg, max_lift_m: how far from planar a motion may be that is said in actions (`synth.spoken.Limits`).
 
     Raises:
         ValueError: if a field is out of its bounds, named first.
@@ -48,6 +50,8 @@ class LabelConfig:
     phrasing: str = "mixed"
     frames: int = 24
     pairs: int | None = None
+    max_tilt_deg: float = MAX_TILT_DEG
+    max_lift_m: float = MAX_LIFT_M
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -56,6 +60,7 @@ class LabelConfig:
             raise ValueError(f"scale must be 'as_read' or 'metric', got {self.scale!r}")
         if self.frames < 2:
             raise ValueError(f"frames must be 2 or more, got {self.frames}")
+        Limits(self.max_tilt_deg, self.max_lift_m)
         if self.pairs is not None and self.pairs < 1:
             raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
 
@@ -116,6 +121,8 @@ class LabelConfig:
             "scale": self.scale,
             "frames": self.frames,
             "pairs": self.pairs,
+            "max_tilt_deg": self.max_tilt_deg,
+            "max_lift_m": self.max_lift_m,
         }
 
     def _fingerprint(self) -> str:
@@ -145,6 +152,7 @@ class LabelConfig:
             self._objects,
             stages,
             scale=self._declared_scale(),
+            limits=Limits(self.max_tilt_deg, self.max_lift_m),
             most_frames=self.frames,
             most_pairs=self.pairs,
             seed=(self.seed, index),

@@ -26,7 +26,7 @@ from synth.objects import NO_OBJECT, Objects, SolidBox
 from synth.pixels import PixelFrame, PixelsEvidence
 from synth.safe_read import picture_size, read_picture
 from synth.source import Clip, Frame, SourceScene
-from synth.spoken import Spoken, Unspoken, chosen_frames, frame_pairs, speak
+from synth.spoken import Limits, Spoken, Unspoken, chosen_frames, frame_pairs, speak
 from synth.stages import Stages
 from synth.transition import ROOM, UNKNOWN, Trajectory, View
 from synth.worlds import ANOTHER_MOTION, MIN_WITNESS, RECORDED_PRESET, Files, motion_kind, motion_known
@@ -57,6 +57,7 @@ class RecordedWorld:
         teacher: name of who made the frames, as in the subset's name.
         objects: what a file says about objects; None where there is none.
         scale: replaces what the reader knows of the scale, where the user declares it.
+        limits: how far from planar a motion may be that is said in actions.
         most_frames: of each clip.
         most_pairs: transitions of each clip; unless given, one of a clip that was told what to do, else DEFAULT_PAIRS.
         seed: of the choice among pairs.
@@ -70,12 +71,13 @@ class RecordedWorld:
         stages: Stages,
         *,
         scale: Scale | None,
+        limits: Limits,
         most_frames: int,
         most_pairs: int | None,
         seed: tuple[int, ...],
     ) -> None:
         self.scene_id, self._scene, self._teacher = scene.scene_id, scene, teacher
-        self._scale, self._stages = scale, stages
+        self._scale, self._stages, self._limits = scale, stages, limits
         self._left_out: Counter[str] = Counter()
         self._plans = self._planned(most_frames, most_pairs, np.random.default_rng(seed))
         places = dict.fromkeys(
@@ -119,7 +121,7 @@ class RecordedWorld:
         try:
             if not _same_camera(*cameras):
                 raise Unspoken("the two pictures have different intrinsics")
-            return Plan(traj_id, clip, before, after, speak(clip, before, after))
+            return Plan(traj_id, clip, before, after, speak(clip, before, after, self._limits))
         except Unspoken as cause:
             self._left_out[f"pair: {cause}"] += 1
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,13 +24,33 @@ NEGLIGIBLE_SHARE = 0.05
 _MAIN_M, _MAIN_DEG = 0.2, 10.0
 """Moves and turns of this size or more let a negligible other axis go unsaid."""
 
-_MAX_LIFT_M = 0.03
+MAX_TILT_DEG, MAX_LIFT_M = 2.0, 0.03
+"""Pitch and roll, and lift, up to which a motion is still said to be planar, unless others are asked for."""
+
 _STILL = 1e-4
 """Share of the clip's extent below which a camera without a known scale counts as turning in place."""
 
 
 class Unspoken(Exception):
     """Why a motion cannot be said in actions; the text is the cause that is counted."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a motion may be from planar: degrees of pitch and of roll, metres of lift.
+
+    Raises:
+        ValueError: if a limit is below zero, or a tilt is 45 degrees or more; the field is named first.
+    """
+
+    max_tilt_deg: float = MAX_TILT_DEG
+    max_lift_m: float = MAX_LIFT_M
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_tilt_deg < 45:
+            raise ValueError(f"max_tilt_deg must be 0 to 45 degrees, got {self.max_tilt_deg}")
+        if not 0 <= self.max_lift_m < math.inf:
+            raise ValueError(f"max_lift_m must be 0 m or more, got {self.max_lift_m}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ def chosen_frames(clip: Clip, most: int) -> list[int]:
     return sorted(kept | set(rest[: most - len(kept)]))
 
 
-def speak(clip: Clip, before: int, after: int) -> Spoken:
+def speak(clip: Clip, before: int, after: int, limits: Limits = Limits()) -> Spoken:
     """Say the motion between two frames: step by step where actions begin and end between them, else as one.
 
     Raises:
@@ -77,10 +98,10 @@ def speak(clip: Clip, before: int, after: int) -> Spoken:
     T_before_after = _between(clip, before, after)
     keys = [k for k in clip.key_frames if before < k < after]
     if keys or clip.told:
-        steps = [_planar(clip, _between(clip, i, j)) for i, j in pairwise([before, *keys, after])]
+        steps = [_planar(clip, _between(clip, i, j), limits) for i, j in pairwise([before, *keys, after])]
         actions = ActionSequence(tuple(action for step in steps for action in step))
     else:
-        actions = _main_axis(_planar(clip, T_before_after))
+        actions = _main_axis(_planar(clip, T_before_after, limits))
     if not actions:
         raise Unspoken("the camera stands still")
     T_planar_after = actions.pose().inverse() @ T_before_after
@@ -93,22 +114,19 @@ def _between(clip: Clip, before: int, after: int) -> SE3:
     return clip.frames[before].T_world_cam.inverse() @ clip.frames[after].T_world_cam
 
 
-def _planar(clip: Clip, T_before_after: SE3) -> tuple[Action, ...]:
+def _planar(clip: Clip, T_before_after: SE3, limits: Limits) -> tuple[Action, ...]:
     """The actions of one step; without a scale what is small is small beside the whole path."""
     extent = 1.0 if clip.scale.status in ("metric", "estimated") else path_extent(clip)
     if clip.scale.status not in ("metric", "estimated") and float(T_before_after.t.norm()) <= _STILL * extent:
         T_before_after = SE3(T_before_after.R, T_before_after.t * 0)
-    try:
-        motion = planar_decomposition(T_before_after, max_lift_m=_MAX_LIFT_M * extent)
-    except ValueError as error:
-        raise Unspoken(f"not_planar: {_which(error)}") from None
+    pitch_deg, roll_deg, lift = tilt_and_lift(T_before_after)
+    most = {"pitch": limits.max_tilt_deg, "roll": limits.max_tilt_deg, "lift": limits.max_lift_m * extent}
+    sizes = {"pitch": pitch_deg, "roll": roll_deg, "lift": lift}
+    if too_large := [axis for axis, size in sizes.items() if not abs(size) <= most[axis]]:
+        # Without the sizes, so that equal causes count together.
+        raise Unspoken(f"not_planar: too much {' and '.join(too_large)}")
+    motion = planar_decomposition(T_before_after, max_tilt_deg=limits.max_tilt_deg, max_lift_m=most["lift"])
     return motion.actions.actions
-
-
-def _which(error: ValueError) -> str:
-    """The axes that are too large, without their sizes, so that equal causes count together."""
-    words = [word for word in ("pitch", "roll", "lift") if word in str(error)]
-    return f"{' and '.join(words) or 'the pose'} too large for the actions"
 
 
 def path_extent(clip: Clip) -> float:

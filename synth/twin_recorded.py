@@ -73,7 +73,7 @@ class TwinPixels:
         parts = [(f, points) for f, points in parts if len(points) >= _MIN_POINTS]
         points = np.concatenate([np.empty((0, 3)), *(p for _, p in parts)])
         origin = np.repeat([f for f, _ in parts], [len(p) for _, p in parts]).astype(int)
-        votes = np.array([self._votes(f, points, item) for f in range(len(self.cams))]).reshape(-1, len(points))
+        votes = np.array([self._votes(f, points, item) for f in range(len(self.cams))]).reshape(len(self.cams), -1)
         return points, origin, votes
 
     def _lift(self, frame: int, item: int) -> Array:

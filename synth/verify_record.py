@@ -117,8 +117,8 @@ def _item_faults(files: SceneFiles, traj: Any, task: Any, proof: Any) -> Iterato
 
 def _witness_faults(files: SceneFiles, traj: Any, n: int, index: int, item: Any) -> Iterator[Fault]:
     """What another outline than geometry says of an item, and that it agrees."""
-    is_outlined = isinstance(files.twin, TwinPixels)
-    expected = files.twin.witness(index, *traj["scene_frames"]) if is_outlined else None
+    twin = files.twin
+    expected = twin.witness(index, *traj["scene_frames"]) if isinstance(twin, TwinPixels) else None
     said = item.get("witness")
     if (said is None) != (expected is None) or (said is not None and not abs(said - expected) <= SHARE_TOLERANCE):
         yield f"items[{n}].witness", said, expected

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 RECORDED_KEYS = {"clip", "scene_frames", "residual"}
 
 _TOLERANCE = 1e-6
-_MAX_TILT_DEG, _MAX_LIFT_M = 2.0, 0.03
 _RESIDUAL_KEYS = {"pitch_deg", "roll_deg", "lift", "T_planar_after"}
 
 Fault = tuple[str, Any, Any]
@@ -28,7 +27,7 @@ Fault = tuple[str, Any, Any]
 def recorded_faults(files: SceneFiles, traj: Any, first: Any) -> Iterator[Fault]:
     """Hold a trajectory to the frames in scene.json, and its words and scale to what may be said."""
     yield from _frame_faults(files, traj)
-    yield from _word_faults(traj)
+    yield from _word_faults(files.settings["config"], traj)
     yield from _scale_faults(files, traj)
 
 
@@ -50,7 +49,7 @@ def _frame_faults(files: SceneFiles, traj: Any) -> Iterator[Fault]:
         yield "actions.executed", traj["actions"]["executed"], "null, for nobody has measured it"
 
 
-def _word_faults(traj: Any) -> Iterator[Fault]:
+def _word_faults(config: Any, traj: Any) -> Iterator[Fault]:
     """What the words leave out is what the residual says, and no more than words may leave out."""
     T = np.array(traj["T_world_cam"])
     T_before_after = np.linalg.inv(T[0]) @ T[1]
@@ -67,8 +66,10 @@ def _word_faults(traj: Any) -> Iterator[Fault]:
     for key, value in zip(("pitch_deg", "roll_deg", "lift"), (*tilt, -T_before_after[1, 3]), strict=True):
         if not abs(said[key] - value) <= _TOLERANCE:
             yield f"residual.{key}", said[key], value
-    if max(map(abs, tilt)) > _MAX_TILT_DEG * len(steps):
-        yield "residual", tilt, f"a pitch and roll of at most {_MAX_TILT_DEG} degrees a step"
+    if max(map(abs, tilt)) > (most := config["max_tilt_deg"] * len(steps)):
+        yield "residual", tilt, f"a pitch and roll of at most {most} degrees"
+    if traj["scale"]["status"] == "metric" and abs(said["lift"]) > (most := config["max_lift_m"] * len(steps)):
+        yield "residual.lift", said["lift"], f"at most {most} m"
     yield from _rest_faults(traj, steps, rest)
 
 

@@ -43,3 +43,22 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dataset") / "data"
     generate(out, GenerateConfig(num_scenes=4, seed=2, image_size=(96, 80)))
     return out
+
+
+@pytest.fixture(scope="session")
+def recorded_room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated room as an RGB-D sequence with masks (7-Scenes layout), for tests of what is recorded; read only."""
+    from recordings import record_room
+
+    return record_room(tmp_path_factory.mktemp("recorded") / "room")
+
+
+@pytest.fixture(scope="session")
+def labelled_room(recorded_room: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The labelled dataset of that sequence; nobody writes into it."""
+    from synth.label import LabelConfig
+    from synth.pipeline import generate
+
+    out = tmp_path_factory.mktemp("labelled") / "data"
+    generate(out, LabelConfig(recorded_room))
+    return out

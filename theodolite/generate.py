@@ -12,6 +12,7 @@ from theodolite.options import CommonOptions, nearest, with_dashes
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
+    from synth.worlds import Recipe
 
 EXAMPLE = "theodolite generate --out data --num-scenes 20 --tasks A1,A2,D2 --workers 2"
 TASKS = ("A1", "A2", "A3", "A4", "D1", "D2", "D3", "D4")
@@ -74,7 +75,7 @@ def _config(options: Options) -> GenerateConfig:
         raise ValueError(with_dashes(str(error), Options)) from None
 
 
-def make_subset(out: Path, config: GenerateConfig, workers: int) -> dict[str, Any]:
+def make_subset(out: Path, config: Recipe, workers: int) -> dict[str, Any]:
     """Generate one subset with progress on stderr; returns its counts."""
     from synth.pipeline import generate
 

@@ -37,6 +37,10 @@ class Options(CommonOptions):
     pairs: int | None = None
     """at most so many transitions of each clip (default: 48 of a recorded sequence; of a clip that was told what to do
     the whole of it)"""
+    max_tilt_deg: float = 2.0
+    """pitch and roll, degrees, up to which a motion is said in actions; beyond it is left out as not_planar"""
+    max_lift_m: float = 0.03
+    """the same for the height, metres"""
     tasks: str = ",".join(TASKS)
     """tasks to ask, separated by commas: A1-A4 camera motion, D1-D4 objects"""
     phrasing: Literal["mixed", "open"] = "mixed"
@@ -73,6 +77,8 @@ def _config(options: Options) -> LabelConfig:
             phrasing=options.phrasing,
             frames=options.frames,
             pairs=options.pairs,
+            max_tilt_deg=options.max_tilt_deg,
+            max_lift_m=options.max_lift_m,
         )
     except ValueError as error:
         # The library's own limits are the only ones; here its fields are options.
