@@ -67,12 +67,14 @@ def card_table(questions: dict[str, Counter[str]]) -> list[str]:
 def _how(path: Path, config: dict[str, Any]) -> str:
     settings = ", ".join(f"{key} {_plain(value)}" for key, value in config.items())
     pictures = " Labels only: pictures were not asked for." if config["labels_only"] else ""
-    return f"**{path.name}.** {_about(config['teacher'])}{pictures} Settings: {settings}.\n"
+    return f"**{path.name}.** {_about(config)}{pictures} Settings: {settings}.\n"
 
 
-def _about(teacher: str) -> str:
-    if teacher in _TEXTS:
-        return _TEXTS[teacher]
+def _about(config: dict[str, Any]) -> str:
+    if config["teacher"] in _TEXTS:
+        return _TEXTS[config["teacher"]]
+    if "source" in config:
+        return f"{_PHOTO} {_USERS}"
     # Imported where it is cited: verify reads the table alone, and has its workers to start.
     from synth.photo import CITATION
 
@@ -97,6 +99,8 @@ _WORLD_MODEL = (
 )
 _TEXTS = {"render": _ROOMS, "recorded": _RECORDED} | dict.fromkeys(WORLD_MODELS, _WORLD_MODEL)
 _PHOTO = "A real photograph with measured depth, seen from new places by warping; what was never seen stays empty."
+
+_USERS = "The photograph and its terms are those of the source, which this card does not know."
 
 _LEAD = f"""{_TITLE}
 

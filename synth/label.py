@@ -11,15 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from geom.scale import Scale
 from synth.objects import FILE as OBJECTS_FILE
 from synth.objects import Objects, read_objects
+from synth.photo_world import PhotoWorld
 from synth.recorded_world import RecordedWorld
 from synth.source import Source, SourceScene
 from synth.sources import read_source
 from synth.spoken import MAX_LIFT_M, MAX_TILT_DEG, Limits
 from synth.stages import Stages
 from synth.tasks import TASKS
+from synth.user_photo import user_photo
 from synth.worlds import SUBSETS, WORLD_MODELS, World
 
 _SAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -38,7 +42,7 @@ class LabelConfig:
         max_tilt_deg, max_lift_m: how far from planar a motion may be that is said in actions (`synth.spoken.Limits`).
 
     Raises:
-        ValueError: if a field is out of its bounds, named first.
+        ValueError: if a field is out of its bounds, named first, or the source or the objects cannot be read.
     """
 
     source: Path
@@ -63,6 +67,8 @@ class LabelConfig:
         Limits(self.max_tilt_deg, self.max_lift_m)
         if self.pairs is not None and self.pairs < 1:
             raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
+        # Read here, so that a source that cannot be read is refused before a folder is made for its labels.
+        _ = self._scenes, self._objects
 
     @cached_property
     def _read(self) -> Source:
@@ -87,7 +93,9 @@ class LabelConfig:
 
     @property
     def teacher(self) -> str:
-        """Who made the frames: a world model, or a camera."""
+        """Who made the frames: a world model, a camera, or the warp of a photograph."""
+        if self._read.source_format == "photo":
+            return "depthwarp"
         return self._read.source_format if self._read.source_format in WORLD_MODELS else "recorded"
 
     @property
@@ -146,6 +154,8 @@ class LabelConfig:
 
     def open(self, index: int, stages: Stages) -> World:
         """Build the scene with this index."""
+        if self.teacher == "depthwarp":
+            return self._photo_world(self._scenes[index], index, stages)
         return RecordedWorld(
             self._scenes[index],
             self.teacher,
@@ -157,6 +167,11 @@ class LabelConfig:
             most_pairs=self.pairs,
             seed=(self.seed, index),
         )
+
+    def _photo_world(self, scene: SourceScene, index: int, stages: Stages) -> PhotoWorld:
+        photo = user_photo(scene.clips[0], self._objects, self._declared_scale())
+        source = f"photograph {scene.clips[0].frames[0].picture.name}, as the user gave it"
+        return PhotoWorld(photo, scene.scene_id, source, np.random.SeedSequence([self.seed, index]), stages)
 
     def _declared_scale(self) -> Scale | None:
         if self.scale == "as_read":

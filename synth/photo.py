@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ DOFFS_PX = 31.086
 """How much further right the right camera's principal point lies than the left's."""
 LEFT_CENTER_PX = (311.193, 254.877)
 """As published, in pixel centres counted as whole numbers; our cameras add 0.5."""
+
+MAX_HIDDEN_EDGE, HIDES_BESIDE = 0.1, 0.03
 
 MIN_PIXELS = 100
 """An outlined object with fewer pixels of its own is refused."""
@@ -70,6 +73,16 @@ class PhotoObject:
 
 
 @dataclass(frozen=True)
+class MaskedObject:
+    """An object whose pixels a mask tells."""
+
+    item_id: str
+    kind: str
+    complete: bool
+    """The whole object's extent is seen, as far as mask and depth tell (`is_whole`)."""
+
+
+@dataclass(frozen=True)
 class Photo:
     """A photograph with metric depth, camera and objects; `item_idx` indexes `objects`."""
 
@@ -80,7 +93,7 @@ class Photo:
     item_idx: NDArray[np.int16]
     """ROOM where the depth is known but no object's, UNKNOWN where it is not."""
     camera: PinholeCamera
-    objects: tuple[PhotoObject, ...]
+    objects: tuple[PhotoObject, ...] | tuple[MaskedObject, ...]
     scale: Scale
 
 
@@ -157,6 +170,22 @@ def label_pixels(z_depth: NDArray[np.float32], objects: tuple[PhotoObject, ...])
             )
         owner[own] = i
     return owner
+
+
+def is_whole(own: NDArray[np.bool_], z_depth: NDArray[np.float32]) -> bool:
+    """Whether the whole extent of a masked object is seen: away from the border, and hardly anything nearer beside it.
+
+    At most MAX_HIDDEN_EDGE of the pixels beside it may be nearer by more than HIDES_BESIDE.
+    """
+    if own[[0, -1]].any() or own[:, [0, -1]].any():
+        return False
+    nearer = beside = 0
+    for axis, step in product((0, 1), (1, -1)):
+        z_beside = np.roll(z_depth, -step, axis)
+        edge = own & ~np.roll(own, -step, axis) & np.isfinite(z_depth) & np.isfinite(z_beside)
+        beside += int(edge.sum())
+        nearer += int((z_beside[edge] < z_depth[edge] * (1 - HIDES_BESIDE)).sum())
+    return nearer <= MAX_HIDDEN_EDGE * beside
 
 
 def _object(fields: dict[str, Any]) -> PhotoObject:

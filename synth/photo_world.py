@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,27 +15,21 @@ from geom.se3 import SE3
 from synth.case import Claims
 from synth.depthwarp import MAX_HOLES, PHOTO_PRESET, PhotoEvidence, hole_share
 from synth.evidence import Sight
-from synth.photo import CITATION, motorcycle
+from synth.photo import MaskedObject, Photo, PhotoObject
 from synth.stages import Stages
 from synth.transition import Trajectory, View
 from synth.worlds import MOTION, Files, motion_kind
-
-if TYPE_CHECKING:
-    from synth.pipeline import GenerateConfig
 
 _SINGLES, _MULTIS = 12, 12
 
 
 class PhotoWorld:
-    """The Motorcycle photograph and some motions from where it was taken; its world is the photo camera's frame."""
+    """A photograph and some motions from where it was taken; its world is the photo camera's frame."""
 
     teacher = "depthwarp"
 
-    def __init__(self, config: GenerateConfig, index: int, stages: Stages) -> None:
-        self.stages = stages
-        self.scene_id = config.scene_ids()[index]
-        self._seed = np.random.SeedSequence([config.seed, index])
-        photo = motorcycle()
+    def __init__(self, photo: Photo, scene_id: str, source: str, seed: np.random.SeedSequence, stages: Stages) -> None:
+        self.stages, self.scene_id, self._source, self._seed = stages, scene_id, source, seed
         # What the dataset's depth raster can hold is what counts, so that labels can be computed again from it.
         self.photo = replace(photo, z_depth=np.rint(photo.z_depth * 1000) / np.float32(1000))
         self.camera = photo.camera
@@ -65,17 +59,11 @@ class PhotoWorld:
             "type": "photo",
             "scene_id": self.scene_id,
             "photo_id": self.photo.photo_id,
-            "source": CITATION,
+            "source": self._source,
             "world": "the photo camera: x right, y down, z forward; the photograph does not tell where up is",
             "K": self.camera.K.tolist(),
             "items": [
-                {
-                    "item_id": item.item_id,
-                    "kind": item.kind,
-                    "complete": item.complete,
-                    "z_range": list(item.z_range),
-                    "polygon": [list(corner) for corner in item.polygon],
-                }
+                {"item_id": item.item_id, "kind": item.kind, "complete": item.complete} | _outline(item)
                 for item in self.photo.objects
             ],
         }
@@ -109,3 +97,10 @@ class PhotoWorld:
             return claim if claim and hole_share(self.view(claim[1].pose())) <= MAX_HOLES else None
 
         return propose
+
+
+def _outline(item: PhotoObject | MaskedObject) -> dict[str, Any]:
+    """How the pixels of an item are told; those of a masked one are in the raster of instances alone."""
+    if isinstance(item, MaskedObject):
+        return {}
+    return {"z_range": list(item.z_range), "polygon": [list(corner) for corner in item.polygon]}

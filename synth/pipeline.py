@@ -84,9 +84,11 @@ class GenerateConfig:
             from synth.room_world import RoomWorld
 
             return RoomWorld(self, index, stages)
+        from synth.photo import CITATION, motorcycle
         from synth.photo_world import PhotoWorld
 
-        return PhotoWorld(self, index, stages)
+        seed = np.random.SeedSequence([self.seed, index])
+        return PhotoWorld(motorcycle(), self.scene_ids()[index], CITATION, seed, stages)
 
     @property
     def counts_unsuited(self) -> bool:

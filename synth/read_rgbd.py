@@ -40,7 +40,12 @@ _SCALE = Scale("metric", "depth sensor, unit as stated in camera.json")
 
 def is_rgbd(folder: Path) -> bool:
     """Whether a folder has one of the three layouts."""
-    return _is_tum(folder) or any(folder.glob("*.color.*"))
+    return _is_tum(folder) or (any(folder.glob("*.color.*")) and has_poses(folder))
+
+
+def has_poses(folder: Path) -> bool:
+    """Whether poses lie in a folder, for all frames or for each."""
+    return (folder / "pose.txt").is_file() or any(folder.glob("*.pose.txt"))
 
 
 def _is_tum(folder: Path) -> bool:

@@ -133,6 +133,6 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     picture_size(path)
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
+            return np.array(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"{path} is no whole picture: {error}") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from synth.read_colmap import is_colmap, read_colmap
 from synth.read_hy import is_hy, read_hy
 from synth.read_nerfstudio import is_nerfstudio, read_nerfstudio
+from synth.read_photo import is_photo, read_photo
 from synth.read_re10k import is_re10k, read_re10k
 from synth.read_rgbd import is_rgbd, read_rgbd
 from synth.read_svc import is_svc, read_svc
@@ -19,6 +20,7 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
     "nerfstudio": (is_nerfstudio, read_nerfstudio),
     "colmap": (is_colmap, read_colmap),
     "rgbd": (is_rgbd, read_rgbd),
+    "photo": (is_photo, read_photo),
     "re10k": (is_re10k, read_re10k),
 }
 """Name of a format to how a folder of it is told and read."""

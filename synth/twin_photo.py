@@ -23,7 +23,7 @@ class TwinPhoto:
     """The outlined objects of a scene.json and the depth raster beside it; the world is the photo camera's frame."""
 
     def __init__(self, folder: Path, scene: dict[str, Any]) -> None:
-        self.items = scene["items"]
+        self._folder, self.items = folder, scene["items"]
         self.item_ids = [item["item_id"] for item in self.items]
         self.kinds = [item["kind"] for item in self.items]
         mm = read_raster(folder / "input" / "000_depth.png").astype(float)
@@ -36,9 +36,12 @@ class TwinPhoto:
 
     @cached_property
     def owner(self) -> NDArray[np.int64]:
-        """Which item each pixel belongs to: the first whose outline and depth range hold it."""
+        """Which item each pixel belongs to: the first whose outline and depth range hold it, or as masked."""
         from skimage.draw import polygon2mask
 
+        if not any("polygon" in item for item in self.items):
+            ids = read_raster(self._folder / "input" / "000_instances.png").astype(int)
+            return np.where(np.isnan(self.z), _UNKNOWN, ids - 1)
         owner = np.where(np.isnan(self.z), _UNKNOWN, _ROOM)
         for i, item in enumerate(self.items):
             inside = polygon2mask(self.z.shape, np.array(item["polygon"])[:, ::-1] - 0.5)

@@ -53,14 +53,13 @@ def test_a_recorded_room_is_labelled_and_verified(labelled_room: Path) -> None:
 
 def test_boxes_of_a_recorded_room_are_those_of_its_true_objects(labelled_room: Path) -> None:
     """The evidence knows pixels alone; the room's own solids say where the objects truly are."""
-    room = simulated_room().evidence
-    overlaps = []
+    world, overlaps = simulated_room(), []
     for _, proof in read_rows(labelled_room / "Recorded-RealScene"):
         for item in proof["items"]:
             index = int(item["item_id"].rsplit("_", 1)[1]) - 1
             for when, T in zip(("before", "after"), proof["transition"]["T_world_cam"], strict=True):
                 if item[when]["amodal_box"] and (item[when]["visible"] or 0) > 0.9:
-                    true = room.boxes(SE3.from_matrix(torch.tensor(T).double()), simulated_room().camera)[index]
+                    true = world.evidence.boxes(SE3.from_matrix(torch.tensor(T).double()), world.camera)[index]
                     overlaps.append(float(box_iou(torch.tensor(item[when]["amodal_box"]), torch.tensor(true).float())))
     assert len(overlaps) > 50
     assert np.median(overlaps) > 0.9

@@ -305,7 +305,7 @@ def test_a_folder_of_no_format_or_of_two_is_refused(tmp_path: Path) -> None:
         read_source(tmp_path / "notes.md")
     with pytest.raises(ValueError, match="not there"):
         read_source(tmp_path / "none")
-    assert set(FORMATS) == {"svc", "hy_worldplay", "nerfstudio", "colmap", "rgbd", "re10k"}
+    assert set(FORMATS) == {"svc", "hy_worldplay", "nerfstudio", "colmap", "rgbd", "photo", "re10k"}
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real RGB-D frames are not beside this checkout")

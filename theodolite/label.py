@@ -23,10 +23,11 @@ class Options(CommonOptions):
     """Options of `theodolite label`."""
 
     source: Path = field(metadata={"positional": True})
-    """folder of an RGB-D sequence, or of what SVC, WorldFM, HY-WorldPlay, nerfstudio, COLMAP or RealEstate10K wrote"""
+    """folder of photographs with depth, of an RGB-D sequence, or of what SVC, WorldFM, HY-WorldPlay, nerfstudio, COLMAP
+    or RealEstate10K wrote"""
     out: Path
     """folder of the dataset; the same command goes on where an interrupted one stopped"""
-    source_format: Literal["auto", "svc", "hy_worldplay", "nerfstudio", "colmap", "rgbd", "re10k"] = "auto"
+    source_format: Literal["auto", "svc", "hy_worldplay", "nerfstudio", "colmap", "rgbd", "photo", "re10k"] = "auto"
     """how the source is read; auto = told by its files"""
     scale: Literal["as_read", "metric"] = "as_read"
     """as_read = what the format says of its lengths; metric = you declare that they are metres"""
@@ -91,7 +92,7 @@ def told_otherwise(subset: Path) -> dict[str, Any]:
     disagreements: dict[str, str] = {}
     for path in sorted((subset / "scenes").glob("*/scene.json")):
         scene = json.loads(path.read_bytes())
-        for clip_id, clip in scene["clips"].items():
+        for clip_id, clip in scene.get("clips", {}).items():
             scales.add(f"{clip['scale']['status']}: {clip['scale']['source']}")
             if clip["disagreement"]:
                 disagreements[f"{scene['scene_id']}/{clip_id}"] = clip["disagreement"]
