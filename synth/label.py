@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from geom.scale import Scale
+from synth.mistakes import check_frames
 from synth.objects import FILE as OBJECTS_FILE
 from synth.objects import Objects, read_objects
 from synth.photo_world import PhotoWorld
@@ -39,6 +40,7 @@ class LabelConfig:
         objects: file of objects; `objects.json` in the source unless given.
         frames: at most so many of each clip.
         pairs: at most so many transitions of each clip.
+        trust_source: label it though its depths contradict its poses or intrinsics (`synth.mistakes`).
         max_tilt_deg, max_lift_m: how far from planar a motion may be that is said in actions (`synth.spoken.Limits`).
 
     Raises:
@@ -56,6 +58,7 @@ class LabelConfig:
     pairs: int | None = None
     max_tilt_deg: float = MAX_TILT_DEG
     max_lift_m: float = MAX_LIFT_M
+    trust_source: bool = False
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -69,6 +72,19 @@ class LabelConfig:
             raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
         # Read here, so that a source that cannot be read is refused before a folder is made for its labels.
         _ = self._scenes, self._objects
+        if not self.trust_source:
+            self._refuse_mistakes()
+
+    def _refuse_mistakes(self) -> None:
+        """Refuse a source whose depths contradict its poses or intrinsics."""
+        for scene in self._scenes:
+            for clip in scene.clips:
+                found = check_frames(clip.frames)
+                if found.verdict == "contradicts":
+                    raise ValueError(
+                        f"{self.source} must agree with its own depth, but in {scene.scene_id}/{clip.clip_id}"
+                        f" {found.sentence}; correct it, or say --trust-source"
+                    )
 
     @cached_property
     def _read(self) -> Source:
@@ -131,6 +147,7 @@ class LabelConfig:
             "pairs": self.pairs,
             "max_tilt_deg": self.max_tilt_deg,
             "max_lift_m": self.max_lift_m,
+            "trust_source": self.trust_source,
         }
 
     def _fingerprint(self) -> str:

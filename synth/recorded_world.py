@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,14 +23,14 @@ from synth.evidence import Evidence, Sight, SolidsEvidence
 from synth.identity import Labelled, same_objects
 from synth.objects import NO_OBJECT, Objects, SolidBox
 from synth.pixels import PixelFrame, PixelsEvidence
-from synth.safe_read import picture_size, read_picture
+from synth.read_depth import read_z_depth
+from synth.safe_read import read_picture
 from synth.source import Clip, Frame, SourceScene
 from synth.spoken import Limits, Spoken, Unspoken, chosen_frames, frame_pairs, speak
 from synth.stages import Stages
 from synth.transition import ROOM, UNKNOWN, Trajectory, View
 from synth.worlds import ANOTHER_MOTION, MIN_WITNESS, RECORDED_PRESET, Files, motion_kind, motion_known
 
-_MAX_MM = 65535
 _SAME_K_PX = 1e-6
 _KEPT_SIGHTS = 32
 
@@ -299,22 +298,3 @@ def _cast(caster: TriangleScene, camera: PinholeCamera, T_world_cam: SE3) -> tup
     met = (hit.prim_idx >= 0).numpy()
     z_depth = np.where(met, hit.t.numpy(), np.nan).astype(np.float32)
     return z_depth, np.where(met, hit.prim_idx.numpy(), UNKNOWN).astype(np.int16)
-
-
-def read_z_depth(frame: Frame) -> NDArray[np.float32]:
-    """z-depth of a frame in the unit of its poses, to a thousandth, as a dataset keeps it; NaN where unknown.
-
-    Raises:
-        ValueError: if the file is no 16-bit picture of the size of the frame's.
-    """
-    size = frame.camera.height, frame.camera.width
-    if frame.z_depth is None:
-        return np.full(size, np.nan, np.float32)
-    picture_size(frame.z_depth)
-    raster = cv2.imdecode(np.frombuffer(frame.z_depth.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if raster is None or raster.dtype != np.uint16 or raster.shape != size:
-        raise ValueError(
-            f"{frame.z_depth} must be a whole 16-bit picture of {size[1]} x {size[0]} pixels in one channel"
-        )
-    mm = np.rint(raster.astype(np.float64) * 1000 / frame.units_per_m)
-    return np.where((mm > 0) & (mm <= _MAX_MM), mm.astype(np.float32) / np.float32(1000), np.nan).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from geom.scale import Scale
 from synth.objects import NO_OBJECT, Instances, Objects
 from synth.photo import MIN_PIXELS, MaskedObject, Photo, is_whole
-from synth.recorded_world import read_z_depth
+from synth.read_depth import read_z_depth
 from synth.safe_read import read_picture
 from synth.source import Clip
 from synth.transition import ROOM, UNKNOWN

@@ -42,6 +42,8 @@ class Options(CommonOptions):
     """pitch and roll, degrees, up to which a motion is said in actions; beyond it is left out as not_planar"""
     max_lift_m: float = 0.03
     """the same for the height, metres"""
+    trust_source: bool = False
+    """label it even if its depths show that poses, intrinsics or units are mistaken"""
     tasks: str = ",".join(TASKS)
     """tasks to ask, separated by commas: A1-A4 camera motion, D1-D4 objects"""
     phrasing: Literal["mixed", "open"] = "mixed"
@@ -80,6 +82,7 @@ def _config(options: Options) -> LabelConfig:
             pairs=options.pairs,
             max_tilt_deg=options.max_tilt_deg,
             max_lift_m=options.max_lift_m,
+            trust_source=options.trust_source,
         )
     except ValueError as error:
         # The library's own limits are the only ones; here its fields are options.

@@ -1,0 +1,293 @@
+"""Are wrong conventions noticed by depth, and right data left alone?
+
+    python benchmarks/conventions.py [--rooms 12] [--real FOLDER] [--out benchmarks/results/conventions.json]
+
+Sequences of simulated rooms (hand-held in six degrees of freedom, level, sideways alone, turning alone) with noisy
+depth (1.5 % noise, 8 % holes in patches, whole millimetres), and recorded ones where they are at hand, are given as
+they are, with drifting poses and biased depth, which are no mistakes of convention, and with each of some mistakes
+planted. A mistake counts as one that can be seen if the planted data put the pixels of one frame elsewhere in another:
+by 2 % of the picture's width, or of their depth there, in the median. That is decided from the right data, without the
+alarm. Where it cannot be seen is counted apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from machine import machine, write_result
+from scipy.ndimage import zoom
+from scipy.spatial.transform import Rotation
+
+from geom.se3 import SE3
+from synth.mistakes import Shot, diagnose
+from synth.pipeline import GenerateConfig
+from synth.room_world import RoomWorld
+from synth.stages import Stages
+
+SIZE = (160, 120)
+FRAMES = 10
+MOTIONS = ("hand-held", "level", "sideways", "turning")
+Shots = list[Shot]
+
+
+def posed(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Shots], Shots]:
+    """Change every pose."""
+    return lambda shots: [replace(s, T_world_cam=change(s.T_world_cam)) for s in shots]
+
+
+def moved(T: np.ndarray, factor: float) -> np.ndarray:
+    """A pose with its translation in another unit."""
+    T = T.copy()
+    T[:3, 3] *= factor
+    return T
+
+
+def other_quaternion(T: np.ndarray) -> np.ndarray:
+    """A pose whose quaternion was read in the other order."""
+    T = T.copy()
+    T[:3, :3] = Rotation.from_quat(np.roll(Rotation.from_matrix(T[:3, :3]).as_quat(), 1)).as_matrix()
+    return T
+
+
+def transposed(T: np.ndarray) -> np.ndarray:
+    """A pose with its rotation transposed."""
+    T = T.copy()
+    T[:3, :3] = T[:3, :3].T
+    return T
+
+
+def along_rays(shots: Shots) -> Shots:
+    """Distances along the rays in place of z-depth."""
+    out = []
+    for s in shots:
+        v, u = np.mgrid[: s.z_depth.shape[0], : s.z_depth.shape[1]] + 0.5
+        x, y = (u - s.K[0, 2]) / s.K[0, 0], (v - s.K[1, 2]) / s.K[1, 1]
+        out.append(replace(s, z_depth=s.z_depth * np.sqrt(1 + x * x + y * y)))
+    return out
+
+
+def other_camera(shots: Shots) -> Shots:
+    """Depth as a depth camera of 0.78 times the focal length sees it, given as registered to colour."""
+    return [replace(s, z_depth=zoomed_out(s.z_depth, s.K, 0.776)) for s in shots]
+
+
+def zoomed_out(z: np.ndarray, K: np.ndarray, factor: float) -> np.ndarray:
+    """A depth picture as a wider camera at the same place has it."""
+    v, u = np.mgrid[: z.shape[0], : z.shape[1]] + 0.5
+    col = np.floor((u - K[0, 2]) / factor + K[0, 2]).astype(int)
+    row = np.floor((v - K[1, 2]) / factor + K[1, 2]).astype(int)
+    inside = (row >= 0) & (col >= 0) & (row < z.shape[0]) & (col < z.shape[1])
+    return np.where(inside, z[np.where(inside, row, 0), np.where(inside, col, 0)], np.nan)
+
+
+def lensed(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Shots], Shots]:
+    """Change every K."""
+    return lambda shots: [replace(s, K=change(s.K)) for s in shots]
+
+
+def swapped(K: np.ndarray) -> np.ndarray:
+    """K with cx and cy swapped."""
+    K = K.copy()
+    K[0, 2], K[1, 2] = K[1, 2], K[0, 2]
+    return K
+
+
+def next_poses(shots: Shots) -> Shots:
+    """Every frame with the pose of the next."""
+    return [replace(a, T_world_cam=b.T_world_cam) for a, b in zip(shots, shots[1:], strict=False)]
+
+
+def drifting(shots: Shots) -> Shots:
+    """Poses as odometry has them: each step off by about 1 cm and 0.5 degrees, and depth 2 % too large."""
+    rng, drift, out = np.random.default_rng(0), np.eye(4), []
+    for s in shots:
+        out.append(replace(s, T_world_cam=s.T_world_cam @ drift, z_depth=s.z_depth * 1.02))
+        step = np.eye(4)
+        step[:3, :3] = Rotation.from_rotvec(rng.normal(size=3) * np.deg2rad(0.3)).as_matrix()
+        step[:3, 3] = rng.normal(size=3) * 0.006
+        drift = drift @ step
+    return out
+
+
+MIRROR, GL = np.diag([-1.0, 1, 1, 1]), np.diag([1.0, -1, -1, 1])
+PLANTED: dict[str, tuple[Callable[[Shots], Shots], str]] = {
+    "world-to-camera as camera-to-world": (posed(np.linalg.inv), "world-to-camera"),
+    "OpenGL axes as OpenCV": (posed(lambda T: T @ GL), "OpenGL"),
+    "rotation transposed": (posed(transposed), "transposed"),
+    "quaternion order": (posed(other_quaternion), "quaternions"),
+    "mirrored poses": (posed(lambda T: MIRROR @ T @ MIRROR), "mirrored"),
+    "pose of the next frame": (
+        lambda s: [replace(a, T_world_cam=b.T_world_cam) for a, b in zip(s, s[1:], strict=False)],
+        "frame",
+    ),
+    "translations in centimetres": (posed(lambda T: moved(T, 100)), "100 times"),
+    "translations in millimetres": (posed(lambda T: moved(T, 1000)), "1000 times"),
+    "depth of centimetres as metres": (lambda s: [replace(a, z_depth=a.z_depth * 100) for a in s], "100 times"),
+    "depth unit 5000 for 1000": (lambda s: [replace(a, z_depth=a.z_depth / 5) for a in s], "5 times"),
+    "distance along rays as z-depth": (along_rays, "along the rays"),
+    "K of twice the size": (lensed(lambda K: np.diag([2.0, 2, 1]) @ K), "twice"),
+    "K of half the size": (lensed(lambda K: np.diag([0.5, 0.5, 1]) @ K), "half"),
+    "cx and cy swapped": (lensed(swapped), "cx and cy"),
+    "depth of another camera": (other_camera, "another camera"),
+}
+
+
+def can_be_seen(right: Shots, wrong: Shots) -> bool:
+    """Whether the planted data move the median pixel of the right ones by 2 % of the width, or of its depth."""
+    worst = []
+    for i, j in [(0, 1), (0, len(wrong) // 2), (len(wrong) // 2, len(wrong) - 1)]:
+        true, said = landing(right[i], right[j]), landing(wrong[i], wrong[j], right[i].z_depth)
+        width = right[i].z_depth.shape[1]
+        off = np.abs(true - said) / np.array([width, width, 1.0])[:, None]
+        known = np.isfinite(off).all(0)
+        worst.append(np.median(off[:, known].max(0)) if known.any() else 1.0)
+    return max(worst) > 0.02
+
+
+def landing(a: Shot, b: Shot, at: np.ndarray | None = None) -> np.ndarray:
+    """(u, v, log z) in b of the pixels of a, through the poses; NaN behind the camera."""
+    z = np.where(np.isfinite(a.z_depth if at is None else at), a.z_depth, np.nan)
+    v, u = np.mgrid[4 : z.shape[0] : 8, 4 : z.shape[1] : 8]
+    pixels = np.stack([u + 0.5, v + 0.5, np.ones(u.shape)]).reshape(3, -1)
+    T = np.linalg.inv(b.T_world_cam) @ a.T_world_cam
+    p = T[:3, :3] @ (np.linalg.inv(a.K) @ pixels * z[v, u].ravel()) + T[:3, 3:]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        uvw = b.K @ np.where(p[2] > 0, p, np.nan)
+        # A right z-depth that is scaled everywhere lands elsewhere only if the camera moves: so it is beside b's own.
+        unit = np.nanmedian(b.z_depth) if np.isfinite(b.z_depth).any() else 1.0
+        return np.stack([uvw[0] / uvw[2], uvw[1] / uvw[2], np.log(p[2] / unit)])
+
+
+def room_sequence(seed: int, motion: str) -> Shots:
+    """Noisy depth of one simulated room along one kind of motion."""
+    rng = np.random.default_rng([seed, MOTIONS.index(motion)])
+    world = RoomWorld(GenerateConfig(num_scenes=1, seed=seed, image_size=SIZE, labels_only=True), 0, Stages())
+
+    T, shots = world.T_world_anchor, []
+    for _ in range(FRAMES):
+        z = world.view(T).z_depth.astype(np.float64)
+        shots.append(Shot(world.camera.K.numpy(), T.matrix().numpy(), noisy(z, rng)))
+        t, r = step(motion, rng)
+        T = T @ SE3.exp(torch.from_numpy(np.concatenate([t, r])))
+    return shots
+
+
+def step(motion: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Metres and radians of one step, in the camera's axes."""
+    if motion == "hand-held":
+        return rng.normal(size=3) * [0.06, 0.04, 0.08], rng.normal(size=3) * np.deg2rad([3, 5, 2])
+    if motion == "level":
+        return np.array([0, 0, rng.uniform(0, 0.12)]), np.array([0, np.deg2rad(rng.uniform(-8, 8)), 0])
+    if motion == "sideways":
+        return np.array([rng.uniform(0.03, 0.1), 0, 0]), np.zeros(3)
+    return np.zeros(3), np.array([0, np.deg2rad(rng.uniform(2, 8)), 0])
+
+
+def noisy(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """1.5 % noise, holes in patches over 8 % of the picture, whole millimetres."""
+    z = z * (1 + 0.015 * rng.normal(size=z.shape))
+    patches = zoom(rng.normal(size=(12, 16)), (z.shape[0] / 12, z.shape[1] / 16), order=1)
+    return np.where(patches > np.quantile(patches, 0.92), np.nan, np.rint(z * 1000) / 1000)
+
+
+def apc(folder: Path) -> Shots:
+    """The shelf seen by a robot's arm."""
+    numbers: dict[str, list[list[float]]] = defaultdict(list)
+    head = ""
+    for line in (folder / "cam.info.txt").read_text().splitlines():
+        if line.startswith("#"):
+            head = line
+        elif line.strip():
+            numbers[head].append([float(word) for word in line.split()])
+    K = np.array(numbers["# Color camera intrinsic matrix"])
+    K[:2, 2] += 0.5
+    poses = [np.array(rows) for name, rows in numbers.items() if "frame-" in name]
+    z = [cv2.imread(str(folder / f"frame-{n:06d}.depth.png"), cv2.IMREAD_UNCHANGED) / 1e4 for n in range(len(poses))]
+    return [Shot(K, T, np.where(d < 0.2, np.nan, d)) for T, d in zip(poses, z, strict=True)]
+
+
+def slambook(folder: Path) -> Shots:
+    """Five hand-held frames with poses of visual odometry."""
+    K = np.array([[518.0, 0, 326.0], [0, 519, 254], [0, 0, 1]])
+    shots = []
+    for n, line in enumerate((folder / "pose.txt").read_text().split("\n")[:5], start=1):
+        row = [float(word) for word in line.split()]
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = Rotation.from_quat(row[3:]).as_matrix(), row[:3]
+        z = cv2.imread(str(folder / f"{n}.depth.png"), cv2.IMREAD_UNCHANGED) / 1e3
+        shots.append(Shot(K, T, np.where(z > 0, z, np.nan)))
+    return shots
+
+
+def main() -> None:
+    """Measure, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rooms", type=int, default=12)
+    parser.add_argument("--real", type=Path, default=Path(__file__).parents[2] / "shared" / "real_data")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "conventions.json")
+    args = parser.parse_args()
+    sequences = [(f"room {n}", motion, room_sequence(n, motion)) for n in range(args.rooms) for motion in MOTIONS]
+    real = {"apc_shelf_masks": apc, "slambook2_rgbd_5frames": slambook}
+    absent = [name for name in real if not (args.real / name).is_dir()]
+    sequences += [(name, "recorded", read(args.real / name)) for name, read in real.items() if name not in absent]
+    result = measure(sequences) | {"rooms": args.rooms, "real_data_absent": absent}
+    write_result(args.out, result | {"machine": machine()})
+    print(json.dumps(result, indent=2))
+
+
+def measure(sequences: list[tuple[str, str, Shots]]) -> dict[str, Any]:
+    """Alarms on right data, and planted mistakes that were caught."""
+    start = time.perf_counter()
+    right = [(name, motion, diagnose(shots)) for name, motion, shots in sequences]
+    seconds = (time.perf_counter() - start) / len(sequences)
+    right += [(name, f"{motion}, drifting", diagnose(drifting(shots))) for name, motion, shots in sequences]
+    alarms = [f"{name}, {motion}: {d.sentence}" for name, motion, d in right if d.verdict == "contradicts"]
+    mistakes = {name: planted(name, sequences) for name in PLANTED}
+    seen = sum(m["can_be_seen"] for m in mistakes.values())
+    return {
+        "sequences": len(sequences),
+        "right_sequences": len(right),
+        "false_alarms": alarms,
+        "largest_gain_on_right_data": round(max(d.gain for *_, d in right), 4),
+        "cannot_tell": sum(d.verdict == "cannot tell" for *_, d in right),
+        "seconds_per_sequence": round(seconds, 3),
+        "caught_share": round(sum(m["caught"] for m in mistakes.values()) / seen, 4),
+        "mistakes": mistakes,
+    }
+
+
+def planted(name: str, sequences: list[tuple[str, str, Shots]]) -> dict[str, Any]:
+    """How often one mistake can be seen, is caught, and is named rightly; where it is missed, and where unseen."""
+    plant, word = PLANTED[name]
+    counts = {"can_be_seen": 0, "caught": 0, "named": 0, "unseen_but_alarmed": 0}
+    missed, unseen = [], defaultdict(int)
+    for where, motion, shots in sequences:
+        wrong = plant(shots)
+        found = diagnose(wrong)
+        is_caught = found.verdict == "contradicts"
+        if not can_be_seen(shots, wrong):
+            unseen[motion] += 1
+            counts["unseen_but_alarmed"] += is_caught
+            continue
+        counts["can_be_seen"] += 1
+        counts["caught"] += is_caught
+        counts["named"] += is_caught and word in found.sentence
+        if not is_caught:
+            missed.append(
+                f"{where}, {motion}: {found.verdict}, {found.explained:.2f} against {found.best_explained:.2f}"
+            )
+    return counts | {"missed": missed, "cannot_be_seen_in": dict(unseen)}
+
+
+if __name__ == "__main__":
+    main()

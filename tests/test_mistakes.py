@@ -1,0 +1,188 @@
+"""The alarm for wrong conventions: silent on right data, loud on each planted mistake, and it names the mistake."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recordings import simulated_room
+from scipy.spatial.transform import Rotation
+
+from geom.se3 import SE3
+from synth.label import LabelConfig
+from synth.mistakes import MISTAKES, Shot, check_frames, diagnose, explained
+from synth.source import Frame
+from synth.sources import read_source
+
+Shots = list[Shot]
+GL = np.diag([1.0, -1, -1, 1])
+
+
+@pytest.fixture(scope="module")
+def shots() -> Shots:
+    """Ten hand-held frames of a room, with noise and a hole."""
+    world, rng, found = simulated_room(), np.random.default_rng(0), []
+    T = world.T_world_anchor
+    for _ in range(10):
+        z = world.view(T).z_depth.astype(np.float64) * (1 + 0.01 * rng.normal(size=(120, 160)))
+        z[30:50, 40:70] = np.nan
+        found.append(Shot(world.camera.K.numpy(), T.matrix().numpy(), z))
+        step = np.concatenate([rng.normal(size=3) * [0.06, 0.04, 0.08], rng.normal(size=3) * [0.05, 0.09, 0.04]])
+        T = T @ SE3.exp(torch.from_numpy(step))
+    return found
+
+
+def posed(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Shots], Shots]:
+    return lambda shots: [replace(s, T_world_cam=change(s.T_world_cam)) for s in shots]
+
+
+def deeper(factor: float) -> Callable[[Shots], Shots]:
+    return lambda shots: [replace(s, z_depth=s.z_depth * factor) for s in shots]
+
+
+def lensed(factor: float) -> Callable[[Shots], Shots]:
+    return lambda shots: [replace(s, K=np.diag([factor, factor, 1.0]) @ s.K) for s in shots]
+
+
+def rotated(T: np.ndarray, change: Callable[[Rotation], Rotation]) -> np.ndarray:
+    T = T.copy()
+    T[:3, :3] = change(Rotation.from_matrix(T[:3, :3])).as_matrix()
+    return T
+
+
+def along_rays(shots: Shots) -> Shots:
+    v, u = np.mgrid[:120, :160] + 0.5
+    far = [np.linalg.norm(np.linalg.inv(s.K) @ np.stack([u, v, u * 0 + 1]).reshape(3, -1), axis=0) for s in shots]
+    return [replace(s, z_depth=s.z_depth * d.reshape(120, 160)) for s, d in zip(shots, far, strict=True)]
+
+
+PLANTED: dict[str, Callable[[Shots], Shots]] = {
+    "world-to-camera": posed(np.linalg.inv),
+    "OpenGL axes": posed(lambda T: T @ GL),
+    "transposed": posed(lambda T: rotated(T, Rotation.inv)),
+    "quaternions": posed(lambda T: rotated(T, lambda r: Rotation.from_quat(np.roll(r.as_quat(), 1)))),
+    "frame": lambda s: [replace(a, T_world_cam=b.T_world_cam) for a, b in zip(s, s[1:], strict=False)],
+    "100 times too large": deeper(100),
+    "1000 times too large": deeper(1000),
+    "10 times too small": deeper(0.1),
+    "along the rays": along_rays,
+    "twice the size": lensed(2.0),
+    "half the size": lensed(0.5),
+}
+
+
+def test_right_data_agree(shots: Shots) -> None:
+    found = diagnose(shots)
+    assert found.verdict == "agrees" and found.explained > 0.3 and found.gain < 0.03
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_mistake_is_caught_and_named(name: str, shots: Shots) -> None:
+    found = diagnose(PLANTED[name](shots))
+    assert found.verdict == "contradicts"
+    assert name in found.sentence
+
+
+@pytest.mark.parametrize("name", ["right", "world-to-camera", "100 times too large"])
+def test_where_the_world_lies_changes_nothing_but_for_inverted_poses(name: str, shots: Shots) -> None:
+    move = SE3.exp(torch.tensor([1.0, -2.0, 0.5, 0.3, 0.2, -0.4]).double()).matrix().numpy()
+    plant = PLANTED.get(name, list)
+    here, there = diagnose(plant(shots)), diagnose(plant([replace(s, T_world_cam=move @ s.T_world_cam) for s in shots]))
+    assert here.verdict == there.verdict
+    if name != "world-to-camera":
+        assert here.explained == pytest.approx(there.explained, abs=1e-3)
+
+
+def test_drift_and_bias_are_no_mistakes_of_convention(shots: Shots) -> None:
+    rng, drift, drifted = np.random.default_rng(1), SE3.identity(), []
+    for s in shots:
+        drifted.append(replace(s, T_world_cam=s.T_world_cam @ drift.matrix().numpy(), z_depth=s.z_depth * 1.02))
+        drift = drift @ SE3.exp(torch.from_numpy(rng.normal(size=6) * 0.005))
+    assert diagnose(drifted).verdict == "agrees"
+
+
+def test_one_factor_on_all_lengths_cannot_be_seen(shots: Shots) -> None:
+    def scaled(T: np.ndarray) -> np.ndarray:
+        T = T.copy()
+        T[:3, 3] *= 7
+        return T
+
+    found = diagnose(deeper(7)(posed(scaled)(shots)))
+    assert found.verdict == "agrees"
+    assert found.explained == pytest.approx(diagnose(shots).explained, abs=1e-9)
+
+
+def test_a_view_explains_itself_wholly(shots: Shots) -> None:
+    assert explained(shots[0], shots[0]) == pytest.approx(1.0)
+    turned = replace(shots[0], T_world_cam=shots[0].T_world_cam @ np.diag([-1.0, 1, -1, 1]))
+    assert explained(shots[0], turned) == 0.0
+    assert explained(replace(shots[0], z_depth=np.full((120, 160), np.nan)), shots[0]) == 0.0
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_frames_tell_nothing(count: int, shots: Shots) -> None:
+    assert diagnose(shots[:count]).verdict == "cannot tell"
+
+
+def test_frames_that_have_nothing_in_common_tell_nothing(shots: Shots) -> None:
+    apart = [replace(s, T_world_cam=np.eye(4) + np.eye(4, k=3) * 1e4 * n) for n, s in enumerate(shots[:3])]
+    assert diagnose(apart).verdict == "cannot tell"
+
+
+def test_frames_without_depth_tell_nothing(shots: Shots, recorded_room: Path) -> None:
+    frames = read_source(recorded_room).scenes[0].clips[0].frames
+    assert check_frames([replace(frame, z_depth=None) for frame in frames]).verdict == "cannot tell"
+    assert check_frames(frames).verdict == "agrees"
+    broken = [replace(frames[0], z_depth=frames[0].picture), *frames[1:]]
+    assert isinstance(broken[0], Frame) and check_frames(broken).verdict == "agrees", (
+        "one that is no depth is passed over"
+    )
+
+
+def test_every_mistake_undone_twice_or_by_its_opposite_is_undone(shots: Shots) -> None:
+    """What is undone is a change indeed: no entry of the table leaves the data as they are."""
+    for name, undo in MISTAKES.items():
+        changed = undo(list(shots))
+        assert any(
+            s is None
+            or not (
+                np.allclose(s.K, t.K)
+                and np.allclose(s.T_world_cam, t.T_world_cam)
+                and np.allclose(s.z_depth, t.z_depth, equal_nan=True)
+            )
+            for s, t in zip(changed, shots, strict=True)
+        ), name
+
+
+def damaged(source: Path, out: Path, change: Callable[[Path], None]) -> Path:
+    shutil.copytree(source, out)
+    change(out)
+    return out
+
+
+def invert_poses(folder: Path) -> None:
+    for path in folder.glob("*.pose.txt"):
+        np.savetxt(path, np.linalg.inv(np.loadtxt(path)))
+
+
+def state_centimetres(folder: Path) -> None:
+    stated = json.loads((folder / "camera.json").read_text())
+    (folder / "camera.json").write_text(json.dumps(stated | {"depth_units_per_m": 10}))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"), [(invert_poses, "world-to-camera"), (state_centimetres, "100 times too large")]
+)
+def test_label_refuses_a_source_that_contradicts_itself(
+    change: Callable[[Path], None], text: str, recorded_room: Path, tmp_path: Path
+) -> None:
+    source = damaged(recorded_room, tmp_path / "source", change)
+    with pytest.raises(ValueError, match=f"{text}.*trust-source"):
+        LabelConfig(source)
+    assert LabelConfig(source, trust_source=True).scene_ids() == ["source"]
