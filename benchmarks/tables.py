@@ -164,7 +164,58 @@ def score(result: dict[str, Any]) -> str:
     )
 
 
-SECTIONS = {"generate": generate, "verify": verify, "leaks": leaks, "score": score, "mutants": mutants}
+def conventions(result: dict[str, Any]) -> str:
+    """Section on planted mistakes of convention."""
+    rows = []
+    for name, m in result["mistakes"].items():
+        where = ", ".join(f"{motion} {count}" for motion, count in m["cannot_be_seen_in"].items()) or "-"
+        rows.append([name, m["can_be_seen"], m["caught"], m["named"], len(m["missed"]), where])
+    absent = ", ".join(result["real_data_absent"]) or "none"
+    return "\n".join(
+        [
+            f"## Wrong conventions ({result['sequences']} sequences, {len(result['mistakes'])} mistakes each)\n",
+            f"Caught where they can be seen: {100 * result['caught_share']:.1f} %. Alarms on {result['right_sequences']} "
+            f"right sequences, half of them with drifting poses and biased depth: {len(result['false_alarms'])}; the "
+            f"most that undoing any mistake gained there was {result['largest_gain_on_right_data']}, an alarm needs "
+            f"0.08. {result['seconds_per_sequence']} s a sequence. Recorded data absent: {absent}.\n",
+            table(["planted", "can be seen", "caught", "named rightly", "missed", "cannot be seen in"], rows),
+            "Most that is missed is small motion sideways alone, where another camera's depth differs by less than the "
+            "noise; one factor on all lengths can never be seen.\n",
+            "`python benchmarks/conventions.py` writes results/conventions.json.\n",
+        ]
+    )
+
+
+def recorded(result: dict[str, Any]) -> str:
+    """Section on objects of recorded views."""
+    same, boxes = result["identity"], result["boxes"]
+    rows = [
+        ["same or different object", f"{same['object_pairs']} pairs", same["agreement"], "-"],
+        ["same", f"{same['same']['pairs']} pairs", same["same"]["agreement"], "-"],
+        ["different", f"{same['different']['pairs']} pairs", same["different"]["agreement"], "-"],
+        ["median IoU of boxes", f"{boxes['boxes']} boxes", boxes["median_iou"], boxes["peer_median_iou"]],
+        ["boxes good enough to ask about", f"{boxes['boxes']} boxes", boxes["asked_about"], "-"],
+    ]
+    return "\n".join(
+        [
+            f"## Objects of a recorded shelf ({result['views']} RGB-D views, {result['objects']} objects)\n",
+            "Geometry (lifted by depth, moved, held against the depth measured there) against the masks, which take no "
+            "part in saying where an object is in their own view. The peer keeps the box of the view before:\n",
+            table(["what", "of", "geometry", "peer"], rows),
+            "`python benchmarks/recorded.py` writes results/recorded.json, where the views are at hand.\n",
+        ]
+    )
+
+
+SECTIONS = {
+    "generate": generate,
+    "verify": verify,
+    "leaks": leaks,
+    "score": score,
+    "mutants": mutants,
+    "conventions": conventions,
+    "recorded": recorded,
+}
 
 
 def _machines(results: dict[str, Any]) -> str:
