@@ -174,10 +174,11 @@ def conventions(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"## Wrong conventions ({result['sequences']} sequences, {len(result['mistakes'])} mistakes each)\n",
-            f"Caught where they can be seen: {100 * result['caught_share']:.1f} %. Alarms on {result['right_sequences']} "
-            f"right sequences, half of them with drifting poses and biased depth: {len(result['false_alarms'])}; the "
-            f"most that undoing any mistake gained there was {result['largest_gain_on_right_data']}, an alarm needs "
-            f"0.08. {result['seconds_per_sequence']} s a sequence. Recorded data absent: {absent}.\n",
+            f"Caught where they can be seen: {100 * result['caught_share']:.1f} %. Right sequences, half of them with "
+            f"drifting poses and biased depth: {result['right_sequences']}, alarms on them: "
+            f"{len(result['false_alarms'])}. The most that undoing any mistake gained there was "
+            f"{result['largest_gain_on_right_data']}; an alarm needs 0.08. {result['seconds_per_sequence']} s a "
+            f"sequence. Recorded data absent: {absent}.\n",
             table(["planted", "can be seen", "caught", "named rightly", "missed", "cannot be seen in"], rows),
             "Most that is missed is small motion sideways alone, where another camera's depth differs by less than the "
             "noise; one factor on all lengths can never be seen.\n",
