@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from geom.scale import Scale
+from synth.detect import Detector
+from synth.estimate_depth import DepthModel
 from synth.mistakes import check_frames
 from synth.objects import FILE as OBJECTS_FILE
 from synth.objects import Objects, read_objects
@@ -41,6 +43,9 @@ class LabelConfig:
         frames: at most so many of each clip.
         pairs: at most so many transitions of each clip.
         trust_source: label it though its depths contradict its poses or intrinsics (`synth.mistakes`).
+        detector: folder of a zero-shot detector that finds the objects, if no file tells them (`synth.detect`).
+        kinds: what it looks for.
+        depth_model: folder of a model that guesses the depth of photographs without (`synth.estimate_depth`).
         max_tilt_deg, max_lift_m: how far from planar a motion may be that is said in actions (`synth.spoken.Limits`).
 
     Raises:
@@ -59,6 +64,9 @@ class LabelConfig:
     max_tilt_deg: float = MAX_TILT_DEG
     max_lift_m: float = MAX_LIFT_M
     trust_source: bool = False
+    detector: Path | None = None
+    kinds: tuple[str, ...] = ()
+    depth_model: Path | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -68,6 +76,8 @@ class LabelConfig:
         if self.frames < 2:
             raise ValueError(f"frames must be 2 or more, got {self.frames}")
         Limits(self.max_tilt_deg, self.max_lift_m)
+        if self.detector is not None and self.objects is not None:
+            raise ValueError("objects must come from a file or from a detector, got both")
         if self.pairs is not None and self.pairs < 1:
             raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
         # Read here, so that a source that cannot be read is refused before a folder is made for its labels.
@@ -96,14 +106,21 @@ class LabelConfig:
         names: Counter[str] = Counter()
         scenes = []
         for scene in self._read.scenes:
-            if scene.clips:
+            if scene.clips and not self._lacks_depth(scene):
                 name = _SAFE.sub("_", scene.scene_id).strip("._") or "scene"
                 names[name] += 1
                 scenes.append(replace(scene, scene_id=name if names[name] == 1 else f"{name}_{names[name]}"))
         return scenes
 
+    def _lacks_depth(self, scene: SourceScene) -> bool:
+        """Whether a scene is a photograph whose depth nobody tells or guesses."""
+        is_photo = self._read.source_format == "photo"
+        return is_photo and self.depth_model is None and scene.clips[0].frames[0].z_depth is None
+
     @cached_property
     def _objects(self) -> Objects | None:
+        if self.detector is not None:
+            return Detector(self.detector, self.kinds)
         path = self.objects or self.source / OBJECTS_FILE
         return read_objects(path) if self.objects or path.is_file() else None
 
@@ -148,6 +165,9 @@ class LabelConfig:
             "max_tilt_deg": self.max_tilt_deg,
             "max_lift_m": self.max_lift_m,
             "trust_source": self.trust_source,
+            "detector": self.detector and self.detector.name,
+            "kinds": self.kinds,
+            "depth_model": self.depth_model and self.depth_model.name,
         }
 
     def _fingerprint(self) -> str:
@@ -161,7 +181,7 @@ class LabelConfig:
                     numbers = frame.T_world_cam.matrix().tolist(), frame.camera.K.tolist(), frame.units_per_m
                     digest.update(json.dumps([frame.picture.name, frame.picture.stat().st_size, *numbers]).encode())
         path = self.objects or self.source / OBJECTS_FILE
-        if self._objects is not None:
+        if self._objects is not None and self.detector is None:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -186,7 +206,8 @@ class LabelConfig:
         )
 
     def _photo_world(self, scene: SourceScene, index: int, stages: Stages) -> PhotoWorld:
-        photo = user_photo(scene.clips[0], self._objects, self._declared_scale())
+        model = DepthModel(self.depth_model) if self.depth_model else None
+        photo = user_photo(scene.clips[0], self._objects, self._declared_scale(), model)
         source = f"photograph {scene.clips[0].frames[0].picture.name}, as the user gave it"
         return PhotoWorld(photo, scene.scene_id, source, np.random.SeedSequence([self.seed, index]), stages)
 
@@ -197,4 +218,7 @@ class LabelConfig:
 
     def left_out(self) -> Counter[str]:
         """What the reader could not read."""
-        return Counter({f"source: {cause}": count for cause, count in self._read.left_out.items()})
+        counts = Counter({f"source: {cause}": count for cause, count in self._read.left_out.items()})
+        if bare := sum(self._lacks_depth(scene) for scene in self._read.scenes if scene.clips):
+            counts["source: a photograph without depth, and no --depth-model to guess it"] += bare
+        return counts

@@ -94,14 +94,20 @@ def diagnose(shots: Sequence[Shot]) -> Diagnosis:
     pairs = list(_pairs(len(shots)))
     given = np.array([explained(shots[i], shots[j]) for i, j in pairs])
     found = {name: _explained(undo(list(shots)), pairs) for name, undo in MISTAKES.items()}
-    best = max(found, key=lambda name: float(np.nanmean(found[name] - given)))
-    gain, share, best_share = _gain(given, found[best]), float(given.mean()), float(np.nanmean(found[best]))
+    best = max(found, key=lambda name: _mean(found[name] - given))
+    gain, share, best_share = _gain(given, found[best]), float(given.mean()), _mean(found[best])
     if max(share, best_share) < MIN_EXPLAINED:
         return Diagnosis("cannot tell", "the frames have too little in common", share, best, best_share, gain)
     if gain < MIN_GAIN or best_share < MIN_EXPLAINED:
         return Diagnosis("agrees", f"depths agree as given: {share:.0%} explained", share, best, best_share, gain)
     sentence = f"{best}: depths explain each other by {share:.0%} as given, by {best_share:.0%} with that undone"
     return Diagnosis("contradicts", sentence, share, best, best_share, gain)
+
+
+def _mean(values: Array) -> float:
+    """Over the pairs that have a value; 0 if none has."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _gain(given: Array, other: Array) -> float:

@@ -24,7 +24,7 @@ from synth.stages import Stages
 from synth.tasks import TASKS, ask
 from synth.transition import Transition
 from synth.workers import run_jobs
-from synth.worlds import MIN_WITNESS, SUBSETS, Recipe, World
+from synth.worlds import GENERATED, MIN_WITNESS, SUBSETS, Recipe, World
 from synth.writer import ROWS, SceneWriter
 
 
@@ -52,8 +52,8 @@ class GenerateConfig:
         unknown = [task for task in self.tasks if task not in TASKS]
         if unknown or not self.tasks:
             raise ValueError(f"tasks must be some of {', '.join(TASKS)}, got {', '.join(unknown) or 'none'}")
-        if self.teacher not in SUBSETS:
-            raise ValueError(f"teacher must be one of {', '.join(SUBSETS)}, got {self.teacher!r}")
+        if self.teacher not in GENERATED:
+            raise ValueError(f"teacher must be one of {', '.join(GENERATED)}, got {self.teacher!r}")
         if self.preset not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.phrasing not in ("mixed", "open"):

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from geom.scale import Scale
+from synth.estimate_depth import DepthModel
 from synth.objects import NO_OBJECT, Instances, Objects
 from synth.photo import MIN_PIXELS, MaskedObject, Photo, is_whole
 from synth.read_depth import read_z_depth
@@ -15,17 +16,20 @@ from synth.source import Clip
 from synth.transition import ROOM, UNKNOWN
 
 
-def user_photo(clip: Clip, objects: Objects | None, scale: Scale | None) -> Photo:
+def user_photo(clip: Clip, objects: Objects | None, scale: Scale | None, depth_model: DepthModel | None) -> Photo:
     """Read the one frame of a clip with its objects; those that own fewer than MIN_PIXELS with depth are left out.
 
     Args:
-        scale: replaces what the reader knows, where the user declares it.
+        scale: replaces what is known of it otherwise, where the user declares it.
+        depth_model: guesses the depth of a photograph that has none.
 
     Raises:
         ValueError: if there is no depth, or a file cannot be read.
     """
     frame = clip.frames[0]
-    image, z_depth = read_picture(frame.picture), read_z_depth(frame)
+    image, z_depth, known = read_picture(frame.picture), read_z_depth(frame), clip.scale
+    if frame.z_depth is None and depth_model is not None:
+        z_depth, known = depth_model.estimate(image), depth_model.scale
     if not np.isfinite(z_depth).any():
         raise ValueError(f"{frame.picture} needs depth to be seen from elsewhere: {frame.z_depth or 'there is none'}")
     nothing = Instances(np.full(z_depth.shape, NO_OBJECT, np.int16), ())
@@ -40,4 +44,4 @@ def user_photo(clip: Clip, objects: Objects | None, scale: Scale | None) -> Phot
             item_id = instance.name or f"{instance.kind.replace(' ', '_')}_{numbers[instance.kind]}"
             owner[own] = len(items)
             items.append(MaskedObject(item_id, instance.kind, is_whole(own, z_depth)))
-    return Photo(clip.clip_id, image, z_depth, owner, frame.camera, tuple(items), scale or clip.scale)
+    return Photo(clip.clip_id, image, z_depth, owner, frame.camera, tuple(items), scale or known)

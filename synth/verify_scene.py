@@ -157,7 +157,7 @@ def _field_faults(files: SceneFiles, traj: dict[str, Any]):
     expected = {
         "kind": motion_kind(len(read_steps(done))),
         "preset": config["preset"] if is_room else _PRESET_NAMES[kind],
-        "motion": motion_known(traj["teacher"]),
+        "motion": motion_known(config["teacher"]),
         "convention": CONVENTION,
     }
     if not files.is_recorded:

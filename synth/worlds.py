@@ -22,6 +22,9 @@ SUBSETS = {
 }
 """Teacher to name of its subset."""
 
+GENERATED = ("render", "depthwarp")
+"""Teachers that show what was not there before; the others have frames that exist already."""
+
 WORLD_MODELS = ("svc", "worldfm", "hy_worldplay")
 """Teachers whose frames nobody has compared with the poses yet."""
 

@@ -152,7 +152,7 @@ def test_metres_without_a_metric_scale_are_found_in_words_and_scene(
 def test_a_teacher_that_shows_no_rooms_is_found(rows: list[Row], scenes: dict[str, SceneFiles]) -> None:
     files, own = everywhere(next(iter(scenes.values())), rows, "teacher", "svc")
     settings = files.settings | {"config": files.settings["config"] | {"teacher": "svc"}}
-    assert {m.field for m in check_scene(replace(files, settings=settings), own)} == {"teacher"}
+    assert {m.field for m in check_scene(replace(files, settings=settings), own)} >= {"teacher"}
 
 
 def with_items(files: SceneFiles, items: list[Any]) -> SceneFiles:

@@ -33,6 +33,13 @@ class Options(CommonOptions):
     """as_read = what the format says of its lengths; metric = you declare that they are metres"""
     objects: Path | None = None
     """JSON file with boxes in space, masks or outlines (default: objects.json in the source, if it is there)"""
+    detector: Path | None = None
+    """folder of a zero-shot detector of transformers that finds the objects instead (extra `vision`)"""
+    kinds: str = ""
+    """what the detector looks for, separated by commas"""
+    depth_model: Path | None = None
+    """folder of a depth model of transformers that guesses the depth of photographs without; their scale is then
+    `estimated`, so no metres are asked (extra `vision`)"""
     frames: int = 24
     """at most so many frames of each clip, evenly"""
     pairs: int | None = None
@@ -83,6 +90,9 @@ def _config(options: Options) -> LabelConfig:
             max_tilt_deg=options.max_tilt_deg,
             max_lift_m=options.max_lift_m,
             trust_source=options.trust_source,
+            detector=options.detector,
+            kinds=tuple(kind for kind in options.kinds.split(",") if kind.strip()),
+            depth_model=options.depth_model,
         )
     except ValueError as error:
         # The library's own limits are the only ones; here its fields are options.

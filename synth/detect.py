@@ -1,0 +1,124 @@
+"""Objects by their names, from a zero-shot detector of transformers in a local folder (extra `vision`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from geom.boxes import box_iou
+from synth.objects import Instance, Instances, Outline, SolidBox, paint
+from synth.safe_read import read_picture
+from synth.source import Frame
+from synth.vision_extra import load
+
+MIN_SCORE = 0.3
+MAX_OVERLAP = 0.5
+"""Of two boxes of one kind that overlap by more (intersection over union), the one of lower score is dropped."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A box (x1, y1, x2, y2) in pixels, clipped at the picture, with its kind and score."""
+
+    kind: str
+    score: float
+    box_px: tuple[float, float, float, float]
+
+
+class Detector:
+    """A detector that is told what to look for; also the objects of frames (`synth.objects.Objects`).
+
+    Args:
+        folder: holds the model, its processor and config.json (OWL-ViT, OWLv2, Grounding DINO and the like).
+        kinds: what to look for, in plain words.
+        min_score: detections below are dropped.
+
+    Raises:
+        ValueError: if there is nothing to look for, a kind is blank or said twice, or the score is not in 0..1.
+    """
+
+    def __init__(self, folder: Path, kinds: Sequence[str], min_score: float = MIN_SCORE) -> None:
+        self.folder, self.min_score = folder, min_score
+        self.kinds = tuple(" ".join(kind.lower().split()) for kind in kinds)
+        if not self.kinds or not all(self.kinds) or len(set(self.kinds)) < len(self.kinds):
+            raise ValueError(f"kinds must be different words to look for, got {list(kinds)}")
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"min_score must be 0 to 1, got {min_score}")
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        return load(self.folder, "AutoModelForZeroShotObjectDetection", "AutoProcessor", "a zero-shot detector")
+
+    def detect(self, image: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        """Find the kinds in a picture, (h, w, 3), best first; the same picture gives the same boxes.
+
+        Raises:
+            ImportError, ValueError: as `synth.vision_extra.load`.
+        """
+        model, processor = self._loaded
+        height, width = image.shape[:2]
+        # Some models take a list of words, others one text in which each ends with a full stop; lists suit both.
+        inputs = processor(images=Image.fromarray(image), text=[list(self.kinds)], return_tensors="pt")
+        with torch.inference_mode():
+            outputs = model(**inputs)
+        found = processor.post_process_grounded_object_detection(
+            outputs, threshold=self.min_score, target_sizes=[(height, width)], **self._words(inputs)
+        )[0]
+        names = found.get("text_labels", found["labels"])
+        rows = zip(names, found["scores"].tolist(), found["boxes"].double(), strict=True)
+        kept = [_clipped(self._kind(name), score, box, width, height) for name, score, box in rows]
+        return _without_doubles([detection for detection in kept if detection])
+
+    def _words(self, inputs: Any) -> dict[str, Any]:
+        """What turns numbers of classes back into words: the text itself, or the list that was asked for."""
+        known = signature(self._loaded[1].post_process_grounded_object_detection).parameters
+        words: dict[str, Any] = {"text_labels": [list(self.kinds)], "input_ids": inputs.get("input_ids")}
+        return {name: value for name, value in words.items() if name in known}
+
+    def _kind(self, name: Any) -> str | None:
+        """The kind that a label means: itself, or the only one whose words it shares; None if that is not one."""
+        words = str(name).lower().strip(" .")
+        fitting = [kind for kind in self.kinds if kind == words] or [
+            kind for kind in self.kinds if words and set(words.split()) <= set(kind.split())
+        ]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def solids(self, scene_id: str) -> tuple[SolidBox, ...]:
+        """None: pictures tell no boxes in space."""
+        return ()
+
+    def instances(self, frame: Frame, z_depth: NDArray[np.float32]) -> Instances:
+        """What is found in a frame's picture; of each box what stands in front belongs to it."""
+        corners = ((d.kind, d.box_px) for d in self.detect(read_picture(frame.picture)))
+        outlines = [
+            Outline(Instance(kind, None), ((x1, y1), (x2, y1), (x2, y2), (x1, y2)), is_box=True)
+            for kind, (x1, y1, x2, y2) in corners
+        ]
+        return paint(tuple(outlines), z_depth)
+
+
+def _clipped(kind: str | None, score: float, box: torch.Tensor, width: int, height: int) -> Detection | None:
+    x1, y1, x2, y2 = box.tolist()
+    x1, x2 = max(0.0, x1), min(float(width), x2)
+    y1, y2 = max(0.0, y1), min(float(height), y2)
+    is_box = kind is not None and x1 < x2 and y1 < y2
+    return Detection(kind, score, (x1, y1, x2, y2)) if is_box and kind else None
+
+
+def _without_doubles(found: list[Detection]) -> tuple[Detection, ...]:
+    kept: list[Detection] = []
+    for one in sorted(found, key=lambda d: (-d.score, d.kind, d.box_px)):
+        rivals = [d.box_px for d in kept if d.kind == one.kind]
+        overlaps = box_iou(torch.tensor([one.box_px]), torch.tensor(rivals)) if rivals else torch.zeros(1)
+        if float(overlaps.max()) <= MAX_OVERLAP:
+            kept.append(one)
+    return tuple(kept)

@@ -1,0 +1,157 @@
+"""Depth guessed by tiny models made here: metres only, aligned with the picture, and never called metric."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from recordings import simulated_room
+
+from synth.dataset import read_rows
+from synth.estimate_depth import DepthModel
+from synth.label import LabelConfig
+from synth.pipeline import generate
+from synth.verify import verify
+
+transformers = pytest.importorskip("transformers", reason="the extra `vision` is not installed")
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (48, 80, 3), dtype=np.uint8)
+
+
+def tiny(folder: Path, kind: str) -> Path:
+    """A tiny untrained Depth Anything with its processor."""
+    transformers.utils.logging.disable_progress_bar()
+    torch.manual_seed(0)
+    backbone = transformers.Dinov2Config(
+        hidden_size=24,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=24,
+        image_size=56,
+        patch_size=14,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+        reshape_hidden_states=False,
+    )
+    config = transformers.DepthAnythingConfig(
+        backbone_config=backbone,
+        patch_size=14,
+        reassemble_hidden_size=24,
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+        head_hidden_size=8,
+        depth_estimation_type=kind,
+        max_depth=20,
+    )
+    transformers.DepthAnythingForDepthEstimation(config).save_pretrained(folder)
+    transformers.DPTImageProcessorPil(size={"height": 56, "width": 56}, ensure_multiple_of=14).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny(tmp_path_factory.mktemp("depth") / "guess", "metric")
+
+
+def test_a_metric_model_guesses_a_length_for_every_pixel(folder: Path) -> None:
+    model = DepthModel(folder)
+    z_depth = model.estimate(IMAGE)
+    assert z_depth.shape == (48, 80) and z_depth.dtype == np.float32
+    assert (z_depth[np.isfinite(z_depth)] > 0).all() and np.isfinite(z_depth).any()
+    assert np.array_equal(z_depth, model.estimate(IMAGE), equal_nan=True)
+    assert model.scale.status == "estimated" and not model.scale.is_metric
+    assert "depth_anything" in model.scale.source and "guess" in model.scale.source
+
+
+def guesses(model: DepthModel, z: torch.Tensor) -> None:
+    """Make the loaded model answer one raster, whatever it is shown."""
+    answer = transformers.modeling_outputs.DepthEstimatorOutput(predicted_depth=z[None])
+    model.__dict__["_loaded"] = (lambda **inputs: answer, model._loaded[1])
+
+
+def test_the_guess_is_stretched_to_the_edges_of_the_picture(folder: Path) -> None:
+    """A ramp over the raster is the same ramp over the picture, at centres of pixels: not shifted by half a one."""
+    model = DepthModel(folder)
+    guesses(model, (torch.arange(56) + 0.5).expand(56, 56) / 56 + 1)
+    z_depth = model.estimate(IMAGE)
+    expected = (np.arange(80) + 0.5) / 80 + 1
+    assert np.allclose(z_depth[:, 4:-4], expected[4:-4], atol=2e-3)
+
+
+def test_what_is_no_length_is_unknown(folder: Path) -> None:
+    model = DepthModel(folder)
+    guesses(model, torch.full((56, 56), -1.0))
+    assert np.isnan(model.estimate(IMAGE)).all()
+
+
+def test_a_model_of_inverse_depth_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="guesses metres.*up to a factor and a shift"):
+        DepthModel(tiny(tmp_path / "relative", "relative")).estimate(IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("harm", "text"),
+    [
+        (lambda f: (f / "config.json").unlink(), "must have the config.json of a depth model"),
+        (lambda f: (f / "model.safetensors").unlink(), "weights as safetensors"),
+        (lambda f: (f / "preprocessor_config.json").write_text("{"), "that transformers loads"),
+    ],
+)
+def test_a_folder_without_a_whole_model_is_refused(harm: Any, text: str, folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    harm(copy)
+    with pytest.raises(ValueError, match=text):
+        DepthModel(copy).estimate(IMAGE)
+
+
+def photograph(folder: Path, *, has_z: bool) -> Path:
+    """A view of a simulated room as somebody's photograph, outlines beside it."""
+    import json
+
+    world = simulated_room()
+    view = world.view(world.T_world_anchor)
+    assert view.image is not None
+    folder.mkdir(parents=True)
+    Image.fromarray(view.image).save(folder / "room.color.png")
+    if has_z:
+        Image.fromarray(np.rint(view.z_depth * 1000).astype(np.uint16)).save(folder / "room.depth.png")
+    Image.fromarray((view.item_idx + 1).astype(np.uint16)).save(folder / "room.segm.png")
+    stated = {"K": world.camera.K.tolist(), "depth_units_per_m": 1000, "pixel_centers": "half"}
+    (folder / "camera.json").write_text(json.dumps(stated))
+    legend = {"0": None} | {str(i + 1): kind for i, kind in enumerate(world.evidence.kinds)}
+    (folder / "objects.json").write_text(json.dumps({"masks": "{frame}.segm.png", "legend": legend}))
+    return folder
+
+
+def test_a_photograph_with_depth_is_labelled_and_verified(tmp_path: Path) -> None:
+    generate(tmp_path / "data", LabelConfig(photograph(tmp_path / "photo", has_z=True)))
+    rows = list(read_rows(tmp_path / "data" / "DepthWarp-RealScene"))
+    assert {task["task_type"] for task, _ in rows} >= {"A1", "A2", "A3", "A4", "D1", "D3"}
+    assert all(proof["scale"]["status"] == "metric" for _, proof in rows)
+    assert verify(tmp_path / "data").mismatches == []
+    assert "Motorcycle" not in (tmp_path / "data" / "README.md").read_text()
+
+
+def test_a_photograph_without_depth_is_left_out_unless_a_model_guesses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = photograph(tmp_path / "photo", has_z=False)
+    summary = generate(tmp_path / "none", LabelConfig(photo))
+    assert summary.scenes == 0
+    assert summary.left_out["source: a photograph without depth, and no --depth-model to guess it"] == 1
+    world = simulated_room()
+    true = torch.from_numpy(world.view(world.T_world_anchor).z_depth)
+    fake = SimpleNamespace(config=SimpleNamespace(model_type="zoedepth"))
+    monkeypatch.setattr(DepthModel, "_loaded", (fake, None))
+    monkeypatch.setattr(DepthModel, "estimate", lambda self, image: true.numpy() * np.float32(1.3))
+    generate(tmp_path / "data", LabelConfig(photo, depth_model=tmp_path / "guess"))
+    rows = list(read_rows(tmp_path / "data" / "DepthWarp-RealScene"))
+    assert rows and all(proof["scale"]["status"] == "estimated" for _, proof in rows)
+    assert not any(re.search(r"\d meters", m["content"]) for task, _ in rows for m in task["messages"])
+    assert verify(tmp_path / "data").mismatches == []
