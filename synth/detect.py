@@ -54,6 +54,18 @@ class Detector:
         if not 0 <= min_score <= 1:
             raise ValueError(f"min_score must be 0 to 1, got {min_score}")
 
+    def ready(self) -> None:
+        """Load the model now, so that a folder without one is refused before any work.
+
+        Raises:
+            ImportError, ValueError: as `synth.vision_extra.load`.
+        """
+        _ = self._loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the model: another process reads its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_loaded"}
+
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         return load(self.folder, "AutoModelForZeroShotObjectDetection", "AutoProcessor", "a zero-shot detector")

@@ -43,6 +43,14 @@ class DepthModel:
             )
         return model, processor
 
+    def ready(self) -> None:
+        """Load the model now, so that a folder without one is refused before any work; raises as `estimate`."""
+        _ = self._loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the model: another process reads its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_loaded"}
+
     @property
     def scale(self) -> Scale:
         """What its depth is worth: a guess, and whose."""

@@ -82,6 +82,9 @@ class LabelConfig:
             raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
         # Read here, so that a source that cannot be read is refused before a folder is made for its labels.
         _ = self._scenes, self._objects
+        for model in (self._objects, self._guess):
+            if isinstance(model, Detector | DepthModel):
+                model.ready()
         if not self.trust_source:
             self._refuse_mistakes()
 
@@ -123,6 +126,10 @@ class LabelConfig:
             return Detector(self.detector, self.kinds)
         path = self.objects or self.source / OBJECTS_FILE
         return read_objects(path) if self.objects or path.is_file() else None
+
+    @cached_property
+    def _guess(self) -> DepthModel | None:
+        return DepthModel(self.depth_model) if self.depth_model else None
 
     @property
     def teacher(self) -> str:
@@ -206,8 +213,7 @@ class LabelConfig:
         )
 
     def _photo_world(self, scene: SourceScene, index: int, stages: Stages) -> PhotoWorld:
-        model = DepthModel(self.depth_model) if self.depth_model else None
-        photo = user_photo(scene.clips[0], self._objects, self._declared_scale(), model)
+        photo = user_photo(scene.clips[0], self._objects, self._declared_scale(), self._guess)
         source = f"photograph {scene.clips[0].frames[0].picture.name}, as the user gave it"
         return PhotoWorld(photo, scene.scene_id, source, np.random.SeedSequence([self.seed, index]), stages)
 

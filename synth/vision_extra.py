@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 WEIGHTS = ("*.safetensors",)
 
 
+@lru_cache(maxsize=4)
 def load(folder: Path, model_class: str, processor_class: str, what: str) -> tuple[Any, Any]:
-    """The model and the processor of a folder, for inference.
+    """The model and the processor of a folder, for inference; read once in a process.
 
     Args:
         model_class, processor_class: names of transformers' automatic classes.

@@ -155,3 +155,20 @@ def test_a_photograph_without_depth_is_left_out_unless_a_model_guesses_it(
     assert rows and all(proof["scale"]["status"] == "estimated" for _, proof in rows)
     assert not any(re.search(r"\d meters", m["content"]) for task, _ in rows for m in task["messages"])
     assert verify(tmp_path / "data").mismatches == []
+
+
+def test_a_model_that_cannot_be_read_is_refused_before_any_work(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "photo", has_z=False)
+    for options in ({"depth_model": tmp_path / "none"}, {"detector": tmp_path / "none", "kinds": ("cup",)}):
+        with pytest.raises(ValueError, match="is not there"):
+            LabelConfig(photo, **options)
+    with pytest.raises(ValueError, match="objects must come from a file or from a detector"):
+        LabelConfig(photo, detector=tmp_path, kinds=("cup",), objects=photo / "objects.json")
+
+
+def test_models_stay_in_their_process(folder: Path) -> None:
+    import pickle
+
+    model = DepthModel(folder)
+    model.ready()
+    assert len(pickle.dumps(model)) < 1000
