@@ -138,6 +138,18 @@ def check_rotation(R: Float[Tensor, "*batch 3 3"], *, tolerance: float | None = 
         raise ValueError("rotation must have determinant +1, got a reflected one (-1); was one axis flipped?")
 
 
+def nearest(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the rotation nearest to a matrix (orthogonal Procrustes), for one that was written with few digits.
+
+    >>> float((nearest(torch.eye(3) * 1.001) - torch.eye(3)).abs().max()) < 1e-6
+    True
+    """
+    U, _, Vh = torch.linalg.svd(matrix)
+    flip = torch.ones_like(matrix[..., 0])
+    flip[..., 2] = torch.linalg.det(U @ Vh).sign()
+    return (U * flip[..., None, :]) @ Vh
+
+
 def _coefficients(rotvec: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return sin(a)/a, (1 - cos(a))/a^2 and (a - sin(a))/a^3 for a = |rotvec|."""
     squared = (rotvec * rotvec).sum(-1)

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from geom import so3
 from geom.scale import Scale
+from geom.se3 import SE3
 from synth.detect import Detector
 from synth.estimate_depth import DepthModel
 from synth.mistakes import check_frames
@@ -21,7 +23,7 @@ from synth.objects import FILE as OBJECTS_FILE
 from synth.objects import Objects, read_objects
 from synth.photo_world import PhotoWorld
 from synth.recorded_world import RecordedWorld
-from synth.source import Source, SourceScene
+from synth.source import Clip, Source, SourceScene
 from synth.sources import read_source
 from synth.spoken import MAX_LIFT_M, MAX_TILT_DEG, Limits
 from synth.stages import Stages
@@ -29,7 +31,19 @@ from synth.tasks import TASKS
 from synth.user_photo import user_photo
 from synth.worlds import SUBSETS, WORLD_MODELS, World
 
+_ROUNDED = 1e-6
 _SAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def rigid(clip: Clip) -> Clip:
+    """The clip with exact rotations: poses are often written with few digits; a note says by how much they were off."""
+    R = SE3.stack([frame.T_world_cam for frame in clip.frames]).R
+    exact = so3.nearest(R)
+    off = float((exact - R).abs().max())
+    poses = (SE3(exact[n], frame.T_world_cam.t) for n, frame in enumerate(clip.frames))
+    frames = tuple(replace(frame, T_world_cam=pose) for frame, pose in zip(clip.frames, poses, strict=True))
+    notes = (f"rotations were rounded, off by up to {off:.1g}, and made exact",) if off > _ROUNDED else ()
+    return replace(clip, frames=frames, notes=(*clip.notes, *notes))
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,8 @@ class LabelConfig:
             if scene.clips and not self._lacks_depth(scene):
                 name = _SAFE.sub("_", scene.scene_id).strip("._") or "scene"
                 names[name] += 1
-                scenes.append(replace(scene, scene_id=name if names[name] == 1 else f"{name}_{names[name]}"))
+                unique = name if names[name] == 1 else f"{name}_{names[name]}"
+                scenes.append(replace(scene, scene_id=unique, clips=tuple(map(rigid, scene.clips))))
         return scenes
 
     def _lacks_depth(self, scene: SourceScene) -> bool:

@@ -18,7 +18,7 @@ from synth.source import Clip
 NEGLIGIBLE_M, NEGLIGIBLE_DEG = 0.02, 1.0
 """A measured motion may carry so much beside its main axis and still be said to be along it alone."""
 
-NEGLIGIBLE_SHARE = 0.05
+NEGLIGIBLE_SHARE = 0.2
 """So much of the main move, at most, may a second move be to go unsaid."""
 
 _MAIN_M, _MAIN_DEG = 0.2, 10.0

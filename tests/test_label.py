@@ -270,3 +270,14 @@ def test_a_sequence_that_tilts_is_left_out_as_not_planar(tmp_path: Path) -> None
 def test_options_out_of_bounds_are_refused(options: dict[str, Any], text: str, recorded_room: Path) -> None:
     with pytest.raises(ValueError, match=text):
         LabelConfig(recorded_room, **options)
+
+
+def test_poses_of_few_digits_are_made_rigid_and_it_is_said(recorded_room: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(recorded_room, source)
+    for path in source.glob("*.pose.txt"):
+        np.savetxt(path, np.loadtxt(path), fmt="%.4f")
+    generate(tmp_path / "data", LabelConfig(source, pairs=4))
+    assert verify(tmp_path / "data").mismatches == []
+    scene = json.loads(next((tmp_path / "data").rglob("scene.json")).read_bytes())
+    assert any("rotations were rounded" in note for note in scene["clips"]["all"]["notes"])

@@ -219,3 +219,14 @@ def test_an_error_of_just_the_tolerance_is_accepted():
 def test_an_empty_batch_is_no_error():
     so3.check_rotation(torch.zeros(0, 3, 3))
     assert so3.log(torch.zeros(0, 3, 3)).shape == (0, 3)
+
+
+@given(seed=st.integers(0, 10_000), size=st.floats(0, 0.05))
+def test_nearest_is_a_rotation_no_further_than_the_one_that_was_meant(seed: int, size: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    R = so3.exp(torch.randn(3, generator=generator, dtype=torch.float64))
+    noisy = R + size * torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    found = so3.nearest(noisy)
+    so3.check_rotation(found)
+    assert float((found - noisy).norm()) <= float((R - noisy).norm()) + 1e-12
+    assert float((so3.nearest(R) - R).abs().max()) < 1e-14

@@ -42,7 +42,8 @@ def spoken(T: SE3, **options) -> str:
     [
         ("FWD_0.5; RIGHT_0.02", "move forward 0.5 meters"),
         ("FWD_0.5; RIGHT_0.03", "move forward 0.5 meters; move right 0.03 meters"),
-        ("FWD_0.3; RIGHT_0.02", "move forward 0.3 meters; move right 0.02 meters"),
+        ("FWD_0.1; RIGHT_0.02", "move forward 0.1 meters"),
+        ("FWD_0.08; RIGHT_0.02", "move forward 0.08 meters; move right 0.02 meters"),
         ("TL_20; FWD_0.02", "turn left 20 degrees"),
         ("TL_8; LEFT_0.02", "move left 0.02 meters; turn left 8 degrees"),
         ("FWD_0.4; TR_1", "move forward 0.4 meters"),
