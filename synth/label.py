@@ -217,6 +217,7 @@ class LabelConfig:
             return self._photo_world(self._scenes[index], index, stages)
         return RecordedWorld(
             self._scenes[index],
+            self._without_root,
             self.teacher,
             self._objects,
             stages,
@@ -232,6 +233,13 @@ class LabelConfig:
         source = f"photograph {scene.clips[0].frames[0].picture.name}, as the user gave it"
         return PhotoWorld(photo, scene.scene_id, source, np.random.SeedSequence([self.seed, index]), stages)
 
+    def _without_root(self, message: object) -> str:
+        """A message in which files are named from the source's folder on, wherever that lies."""
+        text = str(message)
+        for root in (self.source, self.source.resolve(), *([self.objects.parent] if self.objects else [])):
+            text = text.replace(f"{root}/", "")
+        return text
+
     def _declared_scale(self) -> Scale | None:
         if self.scale == "as_read":
             return None
@@ -239,7 +247,7 @@ class LabelConfig:
 
     def left_out(self) -> Counter[str]:
         """What the reader could not read."""
-        counts = Counter({f"source: {cause}": count for cause, count in self._read.left_out.items()})
+        counts = Counter({f"source: {self._without_root(c)}": n for c, n in self._read.left_out.items()})
         if bare := sum(self._lacks_depth(scene) for scene in self._read.scenes if scene.clips):
             counts["source: a photograph without depth, and no --depth-model to guess it"] += bare
         return counts

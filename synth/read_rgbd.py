@@ -45,7 +45,7 @@ def is_rgbd(folder: Path) -> bool:
 
 def has_poses(folder: Path) -> bool:
     """Whether poses lie in a folder, for all frames or for each."""
-    return (folder / "pose.txt").is_file() or any(folder.glob("*.pose.txt"))
+    return _is_tum(folder) or (folder / "pose.txt").is_file() or any(folder.glob("*.pose.txt"))
 
 
 def _is_tum(folder: Path) -> bool:

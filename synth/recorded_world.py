@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -53,6 +53,7 @@ class RecordedWorld:
 
     Args:
         scene: as a reader found it.
+        without_root: a message without the place where the source lies, so that the labels do not depend on it.
         teacher: name of who made the frames, as in the subset's name.
         objects: what a file says about objects; None where there is none.
         scale: replaces what the reader knows of the scale, where the user declares it.
@@ -65,6 +66,7 @@ class RecordedWorld:
     def __init__(
         self,
         scene: SourceScene,
+        without_root: Callable[[object], str],
         teacher: str,
         objects: Objects | None,
         stages: Stages,
@@ -76,6 +78,7 @@ class RecordedWorld:
         seed: tuple[int, ...],
     ) -> None:
         self.scene_id, self._scene, self._teacher = scene.scene_id, scene, teacher
+        self._without_root = without_root
         self._scale, self._stages, self._limits = scale, stages, limits
         self._left_out: Counter[str] = Counter()
         self._plans = self._planned(most_frames, most_pairs, np.random.default_rng(seed))
@@ -108,7 +111,7 @@ class RecordedWorld:
             read_picture(frame.picture)
             read_z_depth(frame)
         except ValueError as error:
-            self._left_out[f"frame: {error}"] += 1
+            self._left_out[f"frame: {self._without_root(error)}"] += 1
             return False
         return True
 
@@ -151,7 +154,7 @@ class RecordedWorld:
         try:
             found = self._objects.instances(frame, z_depth) if self._objects else None
         except ValueError as error:
-            self._left_out[f"objects: {error}"] += 1
+            self._left_out[f"objects: {self._without_root(error)}"] += 1
         return Labelled(frame.camera, frame.T_world_cam, z_depth, found)
 
     @cached_property

@@ -133,6 +133,7 @@ def test_a_damaged_frame_is_left_out_and_counted(recorded_room: Path, tmp_path: 
     assert rows
     causes = [cause for cause in left_out if cause.startswith("frame: ")]
     assert len(causes) == 2, left_out
+    assert not any(str(tmp_path) in cause for cause in left_out), "no cause says where the source lies"
     assert not any(
         "frame-000001" in p.read_text() for p in subset.rglob("scene.json") if '"frames": []' in p.read_text()
     )
@@ -281,3 +282,89 @@ def test_poses_of_few_digits_are_made_rigid_and_it_is_said(recorded_room: Path, 
     assert verify(tmp_path / "data").mismatches == []
     scene = json.loads(next((tmp_path / "data").rglob("scene.json")).read_bytes())
     assert any("rotations were rounded" in note for note in scene["clips"]["all"]["notes"])
+
+
+def as_nerfstudio(room: Path, out: Path) -> Path:
+    """The same recording as nerfstudio has it: OpenGL poses, depth beside the pictures."""
+    (out / "images").mkdir(parents=True)
+    frames = []
+    for path in sorted(room.glob("*.pose.txt")):
+        name = path.name.split(".")[0]
+        for part, suffix in (("color", ""), ("depth", "_depth")):
+            shutil.copy(room / f"{name}.{part}.png", out / "images" / f"{name}{suffix}.png")
+        row = {"file_path": f"images/{name}.png", "depth_file_path": f"images/{name}_depth.png"}
+        frames.append(row | {"transform_matrix": (np.loadtxt(path) @ np.diag([1.0, -1, -1, 1])).tolist()})
+        shutil.copy(room / f"{name}.segm.png", out)
+    shutil.copy(room / "objects.json", out)
+    (fx, _, cx), (_, fy, cy), _ = json.loads((room / "camera.json").read_text())["K"]
+    lens = {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": 160, "h": 120, "depth_unit_scale_factor": 0.001}
+    (out / "transforms.json").write_text(json.dumps(lens | {"frames": frames}))
+    return out
+
+
+def as_tum(room: Path, out: Path) -> Path:
+    """The same recording as TUM has it: lists with time stamps, quaternions."""
+    from scipy.spatial.transform import Rotation
+
+    out.mkdir()
+    lists: dict[str, list[str]] = {"rgb": [], "depth": [], "groundtruth": []}
+    for n, path in enumerate(sorted(room.glob("*.pose.txt"))):
+        name, T = path.name.split(".")[0], np.loadtxt(path)
+        for part in ("color", "depth", "segm"):
+            shutil.copy(room / f"{name}.{part}.png", out)
+        lists["rgb"].append(f"{n}.0 {name}.color.png")
+        lists["depth"].append(f"{n}.01 {name}.depth.png")
+        numbers = [*T[:3, 3], *Rotation.from_matrix(T[:3, :3]).as_quat()]
+        lists["groundtruth"].append(" ".join([f"{n}.005", *(f"{v:.12g}" for v in numbers)]))
+    for name, lines in lists.items():
+        (out / f"{name}.txt").write_text("\n".join(["# made by a test", *lines]))
+    shutil.copy(room / "objects.json", out)
+    stated = json.loads((room / "camera.json").read_text()) | {"quaternion": "xyzw"}
+    (out / "camera.json").write_text(json.dumps(stated))
+    return out
+
+
+@pytest.mark.parametrize(("write", "scale"), [(as_nerfstudio, "metric"), (as_tum, "as_read")])
+def test_the_format_changes_no_label(write: Any, scale: str, recorded_room: Path, tmp_path: Path) -> None:
+    """One recording in the conventions of another program asks the same and answers the same."""
+    here, _, _ = labelled(tmp_path / "here", recorded_room, pairs=10, scale=scale)
+    there, _, _ = labelled(tmp_path / "there", write(recorded_room, tmp_path / "source"), pairs=10, scale=scale)
+    assert [task["messages"] for task, _ in here] == [task["messages"] for task, _ in there]
+    assert len(here) > 20
+
+
+def test_nerfstudio_without_declared_metres_asks_no_distance(recorded_room: Path, tmp_path: Path) -> None:
+    rows, left_out, _ = labelled(tmp_path / "data", as_nerfstudio(recorded_room, tmp_path / "source"), pairs=48)
+    assert rows and not any("meters" in proof["transition"]["actions"] for _, proof in rows)
+    assert any("holds metres, but the scale is unknown" in cause for cause in left_out)
+    assert verify(tmp_path / "data").mismatches == []
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two photographs of one folder are two scenes: the second fails once."""
+    from synth import label as label_module
+
+    source = tmp_path / "photos"
+    world = simulated_room()
+    for n, T in enumerate(poses(world)[:2]):
+        record_room(tmp_path / f"one{n}", world, [T])
+        for part in ("color", "depth", "segm"):
+            source.mkdir(exist_ok=True)
+            shutil.copy(tmp_path / f"one{n}" / f"frame-000000.{part}.png", source / f"p{n}.{part}.png")
+    for name in ("camera.json", "objects.json"):
+        shutil.copy(tmp_path / "one0" / name, source)
+    generate(tmp_path / "whole", LabelConfig(source, tasks=("A2", "D2")))
+    made = label_module.user_photo
+
+    def fails(clip: Any, *rest: Any) -> Any:
+        if clip.clip_id == "p1":
+            raise KeyboardInterrupt
+        return made(clip, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(label_module, "user_photo", fails)
+        generate(tmp_path / "parts", LabelConfig(source, tasks=("A2", "D2")))
+    assert not (tmp_path / "parts" / "DepthWarp-RealScene" / "tasks.jsonl").exists()
+    generate(tmp_path / "parts", LabelConfig(source, tasks=("A2", "D2")))
+    files = sorted(p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*") if p.is_file())
+    assert all((tmp_path / "whole" / f).read_bytes() == (tmp_path / "parts" / f).read_bytes() for f in files)
