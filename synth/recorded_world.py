@@ -26,12 +26,14 @@ from synth.pixels import PixelFrame, PixelsEvidence
 from synth.read_depth import read_z_depth
 from synth.safe_read import read_picture
 from synth.source import Clip, Frame, SourceScene
-from synth.spoken import Limits, Spoken, Unspoken, chosen_frames, frame_pairs, speak
+from synth.spoken import Limits, Spoken, Unspoken, chosen_frames, frame_pairs, path_extent, speak
 from synth.stages import Stages
 from synth.transition import ROOM, UNKNOWN, Trajectory, View
 from synth.worlds import ANOTHER_MOTION, MIN_WITNESS, RECORDED_PRESET, Files, motion_kind, motion_known
 
 _SAME_K_PX = 1e-6
+_SAME_PLACE = 1e-6
+_BARE = "none: a unit sphere stands in for it around the first frame's place, which tells turns there and nothing else"
 _KEPT_SIGHTS = 32
 
 DEFAULT_PAIRS = 48
@@ -148,9 +150,22 @@ class RecordedWorld:
         """Depth and outlines of every frame; a frame whose outlines cannot be read has none, and is counted."""
         return [self._labelled(frame) for frame in self._frames]
 
+    @cached_property
+    def _is_bare(self) -> bool:
+        """Whether no frame has depth, so that objects are known by directions from one place alone.
+
+        Not where metres may be said: moves could then be asked about, of which a made-up sphere knows nothing.
+        """
+        is_metric = any((self._scale or clip.scale).is_metric for clip in self._scene.clips)
+        return bool(self._objects) and not is_metric and all(frame.z_depth is None for frame in self._frames)
+
     def _labelled(self, frame: Frame) -> Labelled:
-        z_depth = read_z_depth(frame)
-        found = None
+        z_depth, found = read_z_depth(frame), None
+        if self._is_bare:
+            apart = (frame.T_world_cam.t - self._frames[0].T_world_cam.t).norm()
+            if float(apart) > _SAME_PLACE * max(1.0, path_extent(self._scene.clips[0])):
+                return Labelled(frame.camera, frame.T_world_cam, z_depth, None)
+            z_depth = unit_sphere(frame.camera)
         try:
             found = self._objects.instances(frame, z_depth) if self._objects else None
         except ValueError as error:
@@ -200,6 +215,7 @@ class RecordedWorld:
             "scene_id": self.scene_id,
             "world": "the frame of the source's poses: camera x right, y down, z forward; up is not told",
             "objects": "solids" if self._solids else "pixels",
+            "depth": _BARE if self._is_bare else "as recorded, or of the solids",
             "items": self._items_json(),
             "clips": {clip.clip_id: _clip_json(clip) for clip in self._scene.clips},
             "frames": frames,
@@ -277,6 +293,12 @@ class RecordedWorld:
 
 def _is_whole(clip: Clip, before: int, after: int) -> bool:
     return (before, after) == (0, len(clip.frames) - 1)
+
+
+def unit_sphere(camera: PinholeCamera) -> NDArray[np.float32]:
+    """z-depth of a sphere of radius 1 around the camera, to a thousandth, (h, w): turning in place keeps it."""
+    ray_length = camera.rays(camera.pixel_centers()).norm(dim=-1).numpy()
+    return (np.rint(1000 / ray_length) / 1000).astype(np.float32)
 
 
 def _same_camera(a: PinholeCamera, b: PinholeCamera) -> bool:

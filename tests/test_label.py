@@ -368,3 +368,27 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path: Path, monkeypatc
     generate(tmp_path / "parts", LabelConfig(source, tasks=("A2", "D2")))
     files = sorted(p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*") if p.is_file())
     assert all((tmp_path / "whole" / f).read_bytes() == (tmp_path / "parts" / f).read_bytes() for f in files)
+
+
+def test_without_depth_outlines_still_tell_what_turns_in_place_do(recorded_room: Path, tmp_path: Path) -> None:
+    """Directions need no depth: objects are asked about where the camera only turns, and the boxes are right."""
+    source = as_nerfstudio(recorded_room, tmp_path / "source")
+    whole = json.loads((source / "transforms.json").read_text())
+    for row in whole["frames"]:
+        del row["depth_file_path"]
+    (source / "transforms.json").write_text(json.dumps(whole))
+    rows, left_out, subset = labelled(tmp_path / "data", source, pairs=48)
+    assert verify(tmp_path / "data").mismatches == []
+    assert by_task(rows)["D1"] >= 4 and by_task(rows)["D3"] >= 2
+    assert all("meters" not in proof["transition"]["actions"] for _, proof in rows)
+    world, overlaps = simulated_room(), []
+    for _, proof in rows:
+        for item in proof["items"]:
+            index = int(item["item_id"].rsplit("_", 1)[1]) - 1
+            T = SE3.from_matrix(torch.tensor(proof["transition"]["T_world_cam"][1]).double())
+            true = world.evidence.partition(index, T, world.camera)
+            if item["after"]["amodal_box"] and true is not None and true.visible > 0.9:
+                box = torch.tensor(world.evidence.boxes(T, world.camera)[index]).float()
+                overlaps.append(float(box_iou(torch.tensor(item["after"]["amodal_box"]), box)))
+    assert np.median(overlaps) > 0.9
+    assert "unit sphere" in json.loads(next(subset.rglob("scene.json")).read_bytes())["depth"]
