@@ -6,8 +6,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,23 @@ def rigid(clip: Clip) -> Clip:
     frames = tuple(replace(frame, T_world_cam=pose) for frame, pose in zip(clip.frames, poses, strict=True))
     notes = (f"rotations were rounded, off by up to {off:.1g}, and made exact",) if off > _ROUNDED else ()
     return replace(clip, frames=frames, notes=(*clip.notes, *notes))
+
+
+@lru_cache(maxsize=2)
+def read_rigid(folder: Path, source_format: str) -> Source:
+    """A source with exact rotations, and scenes under names that a folder may have, each once; raises as `read_source`.
+
+    Kept, because every scene of it is made from the same reading.
+    """
+    source = read_source(folder, source_format)
+    names: Counter[str] = Counter()
+    scenes = []
+    for scene in source.scenes:
+        name = _SAFE.sub("_", scene.scene_id).strip("._") or "scene"
+        names[name] += 1
+        unique = name if names[name] == 1 else f"{name}_{names[name]}"
+        scenes.append(replace(scene, scene_id=unique, clips=tuple(map(rigid, scene.clips))))
+    return replace(source, scenes=scenes)
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,7 @@ class LabelConfig:
     depth_model: Path | None = None
 
     def __post_init__(self) -> None:
+        read_rigid.cache_clear()  # the folder may have changed since it was last read
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
         if self.scale not in ("as_read", "metric"):
@@ -113,22 +131,17 @@ class LabelConfig:
                         f" {found.sentence}; correct it, or say --trust-source"
                     )
 
-    @cached_property
+    def __getstate__(self) -> dict[str, Any]:
+        """Only what was asked for: each process reads the source once, and does not get all of it with every scene."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @property
     def _read(self) -> Source:
-        return read_source(self.source, self.source_format)
+        return read_rigid(self.source, self.source_format)
 
     @cached_property
     def _scenes(self) -> list[SourceScene]:
-        """Scenes that have clips, under names that a folder may have."""
-        names: Counter[str] = Counter()
-        scenes = []
-        for scene in self._read.scenes:
-            if scene.clips and not self._lacks_depth(scene):
-                name = _SAFE.sub("_", scene.scene_id).strip("._") or "scene"
-                names[name] += 1
-                unique = name if names[name] == 1 else f"{name}_{names[name]}"
-                scenes.append(replace(scene, scene_id=unique, clips=tuple(map(rigid, scene.clips))))
-        return scenes
+        return [scene for scene in self._read.scenes if scene.clips and not self._lacks_depth(scene)]
 
     def _lacks_depth(self, scene: SourceScene) -> bool:
         """Whether a scene is a photograph whose depth nobody tells or guesses."""

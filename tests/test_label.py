@@ -392,3 +392,12 @@ def test_without_depth_outlines_still_tell_what_turns_in_place_do(recorded_room:
                 overlaps.append(float(box_iou(torch.tensor(item["after"]["amodal_box"]), box)))
     assert np.median(overlaps) > 0.9
     assert "unit sphere" in json.loads(next(subset.rglob("scene.json")).read_bytes())["depth"]
+
+
+def test_a_job_carries_what_was_asked_for_and_not_the_source(recorded_room: Path) -> None:
+    import pickle
+
+    config = LabelConfig(recorded_room)
+    sent = pickle.dumps(config)
+    assert len(sent) < 2000
+    assert pickle.loads(sent).scene_ids() == config.scene_ids()
