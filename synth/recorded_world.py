@@ -84,9 +84,7 @@ class RecordedWorld:
         self._scale, self._stages, self._limits = scale, stages, limits
         self._left_out: Counter[str] = Counter()
         self._plans = self._planned(most_frames, most_pairs, np.random.default_rng(seed))
-        places = dict.fromkeys(
-            place for p in self._plans for place in ((p.clip.clip_id, p.before), (p.clip.clip_id, p.after))
-        )
+        places = dict.fromkeys((p.clip.clip_id, n) for p in self._plans for n in (p.before, p.after))
         self._place = {place: n for n, place in enumerate(places)}
         clips = {clip.clip_id: clip for clip in scene.clips}
         self._frames = [clips[clip_id].frames[n] for clip_id, n in places]
@@ -98,8 +96,10 @@ class RecordedWorld:
         plans: list[Plan] = []
         for clip in self._scene.clips:
             most_pairs = most or (1 if clip.told else DEFAULT_PAIRS)
-            frames = [n for n in chosen_frames(clip, most_frames) if self._is_readable(clip.frames[n])]
-            if len(clip.frames) > most_frames and most_pairs > 1:
+            # A told clip goes from its first frame: so many pairs need one frame more, and no others are read.
+            wanted = min(most_frames, most_pairs + 1) if clip.told else most_frames
+            frames = [n for n in chosen_frames(clip, wanted) if self._is_readable(clip.frames[n])]
+            if len(clip.frames) > most_frames and wanted == most_frames:
                 self._left_out["frame: more than were asked for"] += len(clip.frames) - most_frames
             found = [plan for i, j in frame_pairs(clip, frames, most_pairs) if (plan := self._plan(clip, i, j))]
             if len(found) > most_pairs:
@@ -119,9 +119,8 @@ class RecordedWorld:
 
     def _plan(self, clip: Clip, before: int, after: int) -> Plan | None:
         cameras = clip.frames[before].camera, clip.frames[after].camera
-        traj_id = (
-            clip.clip_id if (before, after) == (0, len(clip.frames) - 1) else f"{clip.clip_id}_{before:03d}_{after:03d}"
-        )
+        name = clip.clip_id
+        traj_id = name if _is_whole(clip, before, after) else f"{name}_{before:03d}_{after:03d}"
         try:
             if not _same_camera(*cameras):
                 raise Unspoken("the two pictures have different intrinsics")
