@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from synth.photo import load_objects
+
 
 def apc_shelf(real: Path, out: Path) -> Path:
     """15 RGB-D views of a shelf with poses of a robot's arm and masks of four objects, in the layout of 7-Scenes.
@@ -49,7 +51,7 @@ def slambook(real: Path, out: Path) -> Path:
 
 
 def motorcycle(real: Path, out: Path) -> Path:
-    """The left picture of Middlebury's Motorcycle with the depth of its disparity, and two outlines.
+    """The left picture of Middlebury's Motorcycle with the depth of its disparity, and the project's own outlines.
 
     D. Scharstein et al., GCPR 2014, as scikit-image carries it.
     """
@@ -63,6 +65,11 @@ def motorcycle(real: Path, out: Path) -> Path:
     cv2.imwrite(str(out / "motorcycle.depth.png"), np.where(raw > 0, np.rint(z * 10000), 0).astype(np.uint16))
     shutil.copy(folder / "motorcycle_left.png", out / "motorcycle.color.png")
     stated(out, [[lens["f_px"], 0, lens["cx_left"]], [0, lens["f_px"], lens["cy"]], [0, 0, 1]], 10000)
+    outlines = [
+        {"item_id": item.item_id, "kind": item.kind, "polygon": [list(corner) for corner in item.polygon]}
+        for item in load_objects()
+    ]
+    (out / "objects.json").write_text(json.dumps({"outlines": {"motorcycle": outlines}}))
     return out
 
 

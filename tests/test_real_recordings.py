@@ -9,6 +9,7 @@ import pytest
 import real_sources
 import recorded
 
+from synth import photo_world
 from synth.dataset import read_rows
 from synth.label import LabelConfig
 from synth.mistakes import check_frames
@@ -54,8 +55,12 @@ def test_hand_held_frames_agree_with_their_poses_and_are_labelled_within_the_lim
     assert verify(tmp_path / "data").mismatches == []
 
 
-def test_a_photograph_with_depth_is_read_as_metric(tmp_path: Path) -> None:
-    source = read_source(real_sources.motorcycle(REAL, tmp_path / "motorcycle"))
-    assert source.source_format == "photo"
-    clip = source.scenes[0].clips[0]
-    assert clip.scale.is_metric and len(clip.frames) == 1
+def test_a_photograph_with_depth_is_labelled_in_metres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few motions: each costs a warped view and its verification."""
+    monkeypatch.setattr(photo_world, "_SINGLES", 2)
+    monkeypatch.setattr(photo_world, "_MULTIS", 2)
+    generate(tmp_path / "data", LabelConfig(real_sources.motorcycle(REAL, tmp_path / "motorcycle")))
+    rows = list(read_rows(tmp_path / "data" / "DepthWarp-RealScene"))
+    assert len(rows) >= 6 and any(proof["items"] for _, proof in rows)
+    assert all(proof["scale"]["status"] == "metric" for _, proof in rows)
+    assert verify(tmp_path / "data").mismatches == []
