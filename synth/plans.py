@@ -26,6 +26,9 @@ SVC_FRAME_SIZE = 576
 SVC_LONG_SIDE_FOV = math.radians(54.0)
 """What SVC assumes along the longer side when nothing is known about the camera."""
 
+_SVC_AT_CENTRE = 1e-5
+"""Within this of its centre SVC takes the first camera to be at it."""
+
 HY_STEP_M, HY_STEP_DEG = 0.08, 3.0
 """One latent of HY-WorldPlay."""
 HY_LATENT_MULTIPLE = 4
@@ -189,17 +192,32 @@ def svc_frame_intrinsics(
 def svc_camera_scale(t_cam0_cam: Float[Tensor, "n 3"]) -> float | None:
     """Return the camera_scale at which SVC sees a path in its own metres; None if the camera stays in place.
 
-    SVC subtracts the mean position, then scales the first camera to the distance camera_scale from it; where the
-    first camera is at the mean it multiplies by camera_scale instead.
+    SVC subtracts its centre (`svc_centre`), then scales the first camera to the distance camera_scale from it; where
+    the first camera is at the centre, to 1e-5, it multiplies by camera_scale instead (`get_value_dict` in seva/eval.py
+    of Stability-AI/stable-virtual-camera, 3629451).
 
     >>> svc_camera_scale(torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.5], [0.0, 0.0, 1.0]]))
     0.5
     """
-    offsets = t_cam0_cam - t_cam0_cam.mean(0)
-    if float(offsets.abs().max()) < 1e-9:
+    if float((t_cam0_cam - t_cam0_cam[0]).abs().max()) < 1e-6:
         return None
-    distance = float(torch.linalg.vector_norm(offsets[0]))
-    return round(distance, 9) if distance > 1e-9 else 1.0
+    distance = float(torch.linalg.vector_norm(t_cam0_cam[0] - svc_centre(t_cam0_cam)))
+    return round(distance, 9) if distance > _SVC_AT_CENTRE else 1.0
+
+
+def svc_units_per_m(t_cam0_cam: Float[Tensor, "n 3"], camera_scale: float) -> float | None:
+    """Return how many of its units SVC sees for each metre of a path; None if the camera stays in place."""
+    exact = svc_camera_scale(t_cam0_cam)
+    return None if exact is None else camera_scale / exact
+
+
+def svc_centre(t_cam0_cam: Float[Tensor, "n 3"]) -> Float[Tensor, " 3"]:
+    """Return what SVC subtracts: the mean position, without those ten times as far from the median as 97 % are.
+
+    It matters where nearly all frames share one position: a short move after a long turn is left out of the mean.
+    """
+    distance = torch.linalg.vector_norm(t_cam0_cam - t_cam0_cam.median(0).values, dim=-1)
+    return t_cam0_cam[distance <= (10 * torch.quantile(distance, 0.97)).clamp(max=1e6)].mean(0)
 
 
 def hy_latents(action: Action) -> ActionSequence:

@@ -20,7 +20,7 @@ from geom.camera import PinholeCamera
 from geom.conventions import from_c2w, from_nerfstudio
 from geom.scale import Scale
 from geom.se3 import SE3
-from synth.plans import svc_frame_intrinsics
+from synth.plans import svc_frame_intrinsics, svc_units_per_m
 from synth.read_trees import has_bundles_with, read_tree
 from synth.safe_read import inside, mapping, matrix, number, picture_size, read_json, sequence
 from synth.source import Clip, Frame, Source
@@ -124,11 +124,9 @@ def _scale(frames: tuple[Frame, ...], params: Mapping[str, Any], path: Path) -> 
     if "camera_scale" not in params:
         return Scale("unknown", "generated views; the bundle keeps no camera_scale")
     camera_scale = number(params["camera_scale"], f"{path}: camera_scale")
-    centres = SE3.stack([frame.T_world_cam for frame in frames]).t
-    reach = float((centres[0] - centres.mean(0)).norm())
-    if reach < 1e-6:
+    factor = svc_units_per_m(SE3.stack([frame.T_world_cam for frame in frames]).t, camera_scale)
+    if factor is None:
         return Scale("unknown", "generated views of a camera that only turns: no length reached SVC")
-    factor = camera_scale / reach
     return Scale(
         "up_to_scale",
         f"generated views: SVC was conditioned on {factor:.4g} units for each commanded metre (camera_scale"
