@@ -19,6 +19,7 @@ TYPED = {
     "convert": ["dir", "--to", "sharegpt", "--out", "o"],
     "demo": ["--out", "o"],
     "generate": ["--out", "o", "--num-scenes", "1"],
+    "imagine": ["photo.png", "--teacher", "svc", "--out", "o", "--actions", "TL_5"],
     "label": ["source", "--out", "o"],
     "plan": ["--actions", "FWD_1"],
     "score": ["answers.jsonl"],
