@@ -20,6 +20,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -93,6 +94,11 @@ class HyWorldPlay(Teacher):
         # The last of two equal arguments counts there, so the user's own come after ours.
         return [*self.starter(), *words, *self.extra]
 
+    def prompt(self) -> str:
+        """What it was told in words: ours, or the user's own."""
+        own = [value for word, value in pairwise(self.extra) if word == "--prompt"]
+        return own[-1] if own else PROMPT
+
     def folder(self, staging: Path) -> Path:
         """Its own folder."""
         return self.root or staging
@@ -116,10 +122,10 @@ class HyWorldPlay(Teacher):
             raise ValueError(f"hy_worldplay wrote {count} of {planned['video_length']} frames; did it stop early?")
         os.replace(staging / "output" / "gen.mp4", bundle / "gen.mp4")
         write_whole(bundle / "pose.json", json_bytes(planned["pose_json"]))
-        write_whole(bundle / "traj.json", json_bytes(_trajectory(job, planned, names)))
+        write_whole(bundle / "traj.json", json_bytes(_trajectory(job, planned, names, self.prompt())))
 
 
-def _trajectory(job: Job, planned: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _trajectory(job: Job, planned: dict[str, Any], names: list[str], prompt: str) -> dict[str, Any]:
     """traj.json: latent values are signed, ahead and to the right."""
     actions = [{"name": action.kind.value, "value": action.amount} for action in job.actions]
     latents = [[step.signed_amount for step in hy_latents(action)] for action in job.actions]
@@ -128,7 +134,7 @@ def _trajectory(job: Job, planned: dict[str, Any], names: list[str]) -> dict[str
         "latent_chunks": [{"action": a, "latent_values": v} for a, v in zip(actions, latents, strict=True)],
         "mp4_path": "gen.mp4",
         "pose_path": "pose.json",
-        "prompt": PROMPT,
+        "prompt": prompt,
         "retained_frame_indices": [FRAMES_PER_POSE * i for i in range(len(names))],
         "sample_paths": names,
         "video_length": planned["video_length"],

@@ -17,6 +17,7 @@ from synth.imagine import imagine
 from synth.plans import parse_pose_string, plan, svc_camera_scale, svc_units_per_m
 from synth.source import Clip, Source
 from synth.sources import read_source
+from synth.teacher_hy import PROMPT, HyWorldPlay
 from synth.teachers import jobs_of, write_covered
 
 SINGLE = ("FWD_0.5", "BACK_0.3", "LEFT_0.4", "RIGHT_0.24", "TL_30", "TR_24")
@@ -79,12 +80,18 @@ def test_videos_of_hy_have_4k_plus_1_frames_and_poses_in_the_order_of_numbers(tm
         bundle = clip.frames[0].picture.parents[1]
         video = json.loads((bundle / "traj.json").read_text())["video_length"]
         lengths.append(video)
+        assert json.loads((bundle / "traj.json").read_text())["prompt"] == PROMPT
         keys = list(json.loads((bundle / "pose.json").read_text()))
         assert keys == [str(i) for i in range(len(keys))] and video == 4 * len(keys) - 3 and len(keys) % 4 == 0
         assert len(clip.frames) == len(keys)
     # 15 latents and the start are 16 poses; 3 latents (3, 3 and 1 degrees) and the start are 4.
     assert sorted(lengths) == [13, 61]
     assert all(json.loads(line)[0] == str(root) for line in (root / "calls").read_text().splitlines())
+
+
+def test_a_prompt_of_the_users_own_is_kept() -> None:
+    assert HyWorldPlay(extra=("--prompt", "a calm hall", "--dtype", "fp32")).prompt() == "a calm hall"
+    assert HyWorldPlay(extra=("--dtype", "fp32")).prompt() == PROMPT
 
 
 def test_a_pose_string_is_written_only_where_it_says_the_same(tmp_path: Path) -> None:
