@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +24,8 @@ from synth.source import Frame
 from synth.vision_extra import load
 
 MIN_SCORE = 0.3
+MAX_WORD_SCORE = 0.25
+"""A word that scores above this is part of a box's label, with models that label by parts of the text."""
 MAX_OVERLAP = 0.5
 """Of two boxes of one kind that overlap by more (intersection over union), the one of lower score is dropped."""
 
@@ -43,7 +48,8 @@ class Detector:
         min_score: detections below are dropped.
 
     Raises:
-        ValueError: if there is nothing to look for, a kind is blank or said twice, or the score is not in 0..1.
+        ValueError: if there is nothing to look for, a kind is blank, said twice or holds a full stop, or the score is
+            not in 0..1.
     """
 
     def __init__(self, folder: Path, kinds: Sequence[str], min_score: float = MIN_SCORE) -> None:
@@ -51,8 +57,12 @@ class Detector:
         self.kinds = tuple(" ".join(kind.lower().split()) for kind in kinds)
         if not self.kinds or not all(self.kinds) or len(set(self.kinds)) < len(self.kinds):
             raise ValueError(f"kinds must be different words to look for, got {list(kinds)}")
+        if stopped := [kind for kind in self.kinds if "." in kind]:
+            raise ValueError(f"kinds must have no full stop, which parts them for some detectors, got {stopped}")
         if not 0 <= min_score <= 1:
             raise ValueError(f"min_score must be 0 to 1, got {min_score}")
+        self.unmapped: Counter[str] = Counter()
+        """Labels that meant none of the kinds, or several, and how often: their boxes are dropped."""
 
     def ready(self) -> None:
         """Load the model now, so that a folder without one is refused before any work.
@@ -74,35 +84,52 @@ class Detector:
         """Find the kinds in a picture, (h, w, 3), best first; the same picture gives the same boxes.
 
         Raises:
-            ImportError, ValueError: as `synth.vision_extra.load`.
+            ImportError, ValueError: as `synth.vision_extra.load`, or if the kinds are too long for the model.
         """
         model, processor = self._loaded
         height, width = image.shape[:2]
-        # Some models take a list of words, others one text in which each ends with a full stop; lists suit both.
-        inputs = processor(images=Image.fromarray(image), text=[list(self.kinds)], return_tensors="pt")
+        inputs = self._inputs(image)
         with torch.inference_mode():
             outputs = model(**inputs)
         found = processor.post_process_grounded_object_detection(
             outputs, threshold=self.min_score, target_sizes=[(height, width)], **self._words(inputs)
         )[0]
-        names = found.get("text_labels", found["labels"])
-        rows = zip(names, found["scores"].tolist(), found["boxes"].double(), strict=True)
+        rows = zip(found["text_labels"], found["scores"].tolist(), found["boxes"].double(), strict=True)
         kept = [_clipped(self._kind(name), score, box, width, height) for name, score, box in rows]
         return _without_doubles([detection for detection in kept if detection])
+
+    def _inputs(self, image: NDArray[np.uint8]) -> Any:
+        """What the model takes; no kind is cut off."""
+        model, processor = self._loaded
+        too_long = f"kinds must be fewer or shorter, for {self.folder} cannot take all their text: {self.kinds}"
+        try:
+            # Some models take a list of words, others one text in which each ends with a full stop; lists suit both.
+            inputs = processor(images=Image.fromarray(image), text=[list(self.kinds)], return_tensors="pt")
+        except ValueError:  # texts padded to a length that one of them exceeds
+            raise ValueError(too_long) from None
+        longest = getattr(model.config.text_config, "max_position_embeddings", math.inf)
+        if inputs["input_ids"].shape[-1] > getattr(model.config, "max_text_len", longest):
+            raise ValueError(too_long)
+        return inputs
 
     def _words(self, inputs: Any) -> dict[str, Any]:
         """What turns numbers of classes back into words: the text itself, or the list that was asked for."""
         known = signature(self._loaded[1].post_process_grounded_object_detection).parameters
         words: dict[str, Any] = {"text_labels": [list(self.kinds)], "input_ids": inputs.get("input_ids")}
+        # A box above the score has at least one word above it.
+        words["text_threshold"] = min(self.min_score, MAX_WORD_SCORE)
         return {name: value for name, value in words.items() if name in known}
 
-    def _kind(self, name: Any) -> str | None:
+    def _kind(self, name: str) -> str | None:
         """The kind that a label means: itself, or the only one whose words it shares; None if that is not one."""
-        words = str(name).lower().strip(" .")
-        fitting = [kind for kind in self.kinds if kind == words] or [
-            kind for kind in self.kinds if words and set(words.split()) <= set(kind.split())
+        words = _words_of(name)
+        fitting = [kind for kind in self.kinds if _words_of(kind) == words] or [
+            kind for kind in self.kinds if words and set(words) <= set(_words_of(kind))
         ]
-        return fitting[0] if len(fitting) == 1 else None
+        if len(fitting) == 1:
+            return fitting[0]
+        self.unmapped[name] += 1
+        return None
 
     def solids(self, scene_id: str) -> tuple[SolidBox, ...]:
         """None: pictures tell no boxes in space."""
@@ -116,6 +143,11 @@ class Detector:
             for kind, (x1, y1, x2, y2) in corners
         ]
         return paint(tuple(outlines), z_depth)
+
+
+def _words_of(text: str) -> list[str]:
+    """Words without signs, around which tokenizers put spaces."""
+    return re.findall(r"\w+", text.lower())
 
 
 def _clipped(kind: str | None, score: float, box: torch.Tensor, width: int, height: int) -> Detection | None:

@@ -6,8 +6,8 @@ What they guess is `estimated`, never `metric`.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from geom.scale import Scale
 from synth.vision_extra import load
 
 _METRIC_TYPES = ("zoedepth", "depth_pro")
+_NEEDS_MORE = "prompt_depth_anything"
+"""Its metres come from a coarse measured depth, which a photograph lacks, whatever its config.json says."""
 
 
 class DepthModel:
@@ -36,11 +39,13 @@ class DepthModel:
     def _loaded(self) -> tuple[Any, Any]:
         model, processor = load(self.folder, "AutoModelForDepthEstimation", "AutoImageProcessor", "a depth model")
         kind, says = model.config.model_type, getattr(model.config, "depth_estimation_type", "relative")
-        if kind not in _METRIC_TYPES and says != "metric":
+        if kind not in _METRIC_TYPES and (says != "metric" or kind == _NEEDS_MORE):
             raise ValueError(
-                f"{self.folder} must hold a model that guesses metres, but its {kind} gives inverse depth up to a"
-                " factor and a shift; use one with metric heads"
+                f"{self.folder} must hold a model that guesses metres, but its {kind} does not say so; most give"
+                " inverse depth up to a factor and a shift; use one with metric heads"
             )
+        if kind != "zoedepth" and getattr(processor, "do_pad", False):
+            raise ValueError(f"{self.folder} must have a processor that does not pad, for its {kind} is not cut back")
         return model, processor
 
     def ready(self) -> None:
@@ -67,8 +72,22 @@ class DepthModel:
         size = image.shape[0], image.shape[1]
         with torch.inference_mode():
             outputs = model(**processor(images=Image.fromarray(image), return_tensors="pt"))
-        # Some pad the picture before the model sees it; the processor takes that off again if it knows the size.
-        undo = processor.post_process_depth_estimation
-        sizes = {name: [size] for name in ("source_sizes", "target_sizes") if name in signature(undo).parameters}
-        z_depth = undo(outputs, **sizes)[0]["predicted_depth"].float().numpy()
+        if model.config.model_type == "zoedepth":
+            z_depth = _unpadded(outputs.predicted_depth, size, processor.do_pad)
+        else:
+            z_depth = processor.post_process_depth_estimation(outputs, target_sizes=[size])[0]["predicted_depth"]
+        z_depth = z_depth.float().numpy()
         return np.where(np.isfinite(z_depth) & (z_depth > 0), z_depth, np.nan).astype(np.float32)
+
+
+def _unpadded(guess: Tensor, size: tuple[int, int], is_padded: bool) -> Tensor:
+    """What ZoeDepth guesses, (1, rows, cols), on the picture, (h, w): its processor's steps, undone.
+
+    The processor pads each side by 3 sqrt(side / 2) pixels and then stretches from the first pixel's centre to the
+    last's (`ZoeDepthImageProcessor.pad_image`, `resize`). Its own way back needs torchvision and stretches from edge to
+    edge instead.
+    """
+    pads = [math.floor(math.sqrt(side / 2) * 3) if is_padded else 0 for side in size]
+    padded = [side + 2 * pad for side, pad in zip(size, pads, strict=True)]
+    stretched = torch.nn.functional.interpolate(guess[:, None], padded, mode="bilinear", align_corners=True)[0, 0]
+    return stretched[pads[0] : pads[0] + size[0], pads[1] : pads[1] + size[1]]

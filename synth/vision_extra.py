@@ -6,7 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-WEIGHTS = ("*.safetensors",)
+WEIGHTS = "*.safetensors"
+_NEVER_RUN = "fusion_stage.layers.0.residual_layer1."
+"""Part of a layer of DPT and its kin that has nothing to add there; some of their folders leave its weights out."""
 
 
 @lru_cache(maxsize=4)
@@ -19,22 +21,47 @@ def load(folder: Path, model_class: str, processor_class: str, what: str) -> tup
 
     Raises:
         ImportError: if transformers is missing; the message says how to install it.
-        ValueError: if the folder holds no such model, or its weights are no whole safetensors.
+        ValueError: if the folder holds no such model, its weights are no whole safetensors, or its processor needs
+            torchvision, which this project does without.
     """
     _check(folder, what)
     try:
         import transformers
     except ImportError:
         raise ImportError(f"{what} needs transformers: pip install -e '.[vision]'") from None
+    # What it would print is said below, in one line.
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    # Half precision, in which some are saved, is for accelerators.
+    whole: dict[str, Any] = {"use_safetensors": True, "dtype": "float32"}
+    told: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
-        model = getattr(transformers, model_class).from_pretrained(folder, use_safetensors=True, **local)
+        model, loaded = getattr(transformers, model_class).from_pretrained(folder, **whole, **told, **local)
         processor = getattr(transformers, processor_class).from_pretrained(folder, **local)
     except Exception as error:  # transformers raises whatever its many loaders do
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{folder} must hold {what} that transformers loads: {reason}") from None
+        raise ValueError(_reason(folder, what, error)) from None
+    _check_whole(folder, {*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
     return model.eval(), processor
+
+
+def _reason(folder: Path, what: str, error: Exception) -> str:
+    said = " ".join(str(error).split())
+    if "torchvision" in said.replace(str(folder), "").lower():
+        return (
+            f"{folder} holds {what} whose processor needs torchvision, which is not installed;"
+            " install the one that fits your torch, or take a model whose processor works with Pillow"
+        )
+    return f"{folder} must hold {what} that transformers loads: {said[:300]}"
+
+
+def _check_whole(folder: Path, absent: set[str]) -> None:
+    """Refuse weights that are absent, or of another shape: chance would fill their place."""
+    if lacking := sorted(key for key in absent if _NEVER_RUN not in key):
+        raise ValueError(
+            f"{folder} must have the weights that its config.json asks for, but {len(lacking)} are missing or of"
+            f" another shape: {', '.join(lacking[:3])}; a part of the model, or the weights of another?"
+        )
 
 
 def _check(folder: Path, what: str) -> None:
@@ -42,6 +69,9 @@ def _check(folder: Path, what: str) -> None:
         raise ValueError(f"{what} is a folder with a model of transformers, but {folder} is not there")
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} must have the config.json of {what}; is it the folder above?")
-    if not any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
+    if not any(folder.glob(WEIGHTS)):
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8])
-        raise ValueError(f"{folder} must have weights as safetensors, which run no code; found {there}")
+        raise ValueError(
+            f"{folder} must have its weights as safetensors, which run no code, got {there}; convert a .bin by"
+            " save_pretrained where you trust it"
+        )
