@@ -16,11 +16,11 @@ from typing import Any
 
 from synth.external import TimeLimitError, last_line, run_external
 from synth.files import image_png, json_bytes, only_run, write_whole
-from synth.safe_read import read_json, read_picture
+from synth.safe_read import read_json
 from synth.teacher_hy import HyWorldPlay
 from synth.teacher_svc import Svc
 from synth.teacher_worldfm import WorldFM
-from synth.teachers import Job, Teacher
+from synth.teachers import Job, Teacher, read_upright
 
 TEACHERS: dict[str, type[Teacher]] = {cls.name: cls for cls in (Svc, HyWorldPlay, WorldFM)}
 SETTINGS_FILE = "imagine.json"
@@ -141,7 +141,7 @@ def _move_in(job: Job, staging: Path, out: Path) -> None:
     anchor = target.parent / "input" / "000.png"
     if not anchor.is_file():
         anchor.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(anchor, image_png(read_picture(job.anchor)))
+        write_whole(anchor, image_png(read_upright(job.anchor)))
     shutil.rmtree(target, ignore_errors=True)  # without traj.json it is nothing
     os.replace(staging / "bundle", target)
 

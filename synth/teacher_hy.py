@@ -1,7 +1,8 @@
 """HY-WorldPlay: a pose JSON for its generate.py, and the frames that have poses out of its video.
 
 Read off Tencent-Hunyuan/HY-WorldPlay: generate.py at 2768b26 (arguments, poses, video), run.sh at 2e82791 (832 x 480,
-no super-resolution).
+no super-resolution). Later versions have it below hyvideo/ (so WanyueZhang-ai/World2VLM at 64febe1), from where it
+finds its package only on the PYTHONPATH.
 
 - One camera-to-world pose a latent (0.08 m or 3 degrees and a remainder), OpenCV axes, the first an identity, under
   `extrinsic`. It takes keys in the order of the file, so they are written in the order of the numbers; the published
@@ -42,7 +43,7 @@ class HyWorldPlay(Teacher):
     """HY-WorldPlay, at its own generate.py, autoregressive."""
 
     name: ClassVar[str] = "hy_worldplay"
-    script: ClassVar[str] = "generate.py"
+    scripts: ClassVar[tuple[str, ...]] = ("hyvideo/generate.py", "generate.py")
     install: ClassVar[str] = (
         "git clone https://github.com/Tencent-Hunyuan/HY-WorldPlay and install its requirements and weights"
     )
@@ -104,9 +105,14 @@ class HyWorldPlay(Teacher):
         return self.root or staging
 
     def environment(self) -> dict[str, str]:
-        """What torchrun sets for one process."""
+        """What torchrun sets for one process, and where the package hyvideo is."""
         one = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
-        return one | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+        paths = [str((self.root or Path()).absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return one | {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(_free_port()),
+        }
 
     def collect(self, job: Job, staging: Path, bundle: Path) -> None:
         """The frames that have a pose out of gen.mp4, which must have every frame; the video stays beside them."""

@@ -28,8 +28,8 @@ from geom.conventions import from_nerfstudio, to_nerfstudio
 from geom.se3 import SE3
 from synth.files import json_bytes, write_whole
 from synth.plans import SVC_FRAME_SIZE, plan
-from synth.safe_read import inside, mapping, matrix, picture_size, read_json, sequence
-from synth.teachers import Job, Teacher, copy_frames, write_covered, write_svc_bundle
+from synth.safe_read import inside, mapping, matrix, read_json, sequence
+from synth.teachers import Job, Teacher, copy_frames, upright_size, write_covered, write_svc_bundle
 
 TRAINED_FRAMES = 21
 _SIZE = (SVC_FRAME_SIZE, SVC_FRAME_SIZE)
@@ -43,7 +43,7 @@ class Svc(Teacher):
     """SVC, at its own demo.py."""
 
     name: ClassVar[str] = "svc"
-    script: ClassVar[str] = "demo.py"
+    scripts: ClassVar[tuple[str, ...]] = ("demo.py",)
     install: ClassVar[str] = (
         "git clone https://github.com/Stability-AI/stable-virtual-camera and pip install -e . in it (package seva)"
     )
@@ -55,7 +55,7 @@ class Svc(Teacher):
 
     def planned(self, job: Job) -> dict[str, Any]:
         """Poses, K of the anchor (`K`) and of the frames (`K_frame`), and `camera_scale`, as `synth.plans.plan`."""
-        return plan(job.actions, "svc", image_size=picture_size(job.anchor), hfov=self.hfov)
+        return plan(job.actions, "svc", image_size=upright_size(job.anchor), hfov=self.hfov)
 
     def write_inputs(self, job: Job, staging: Path) -> None:
         """Write inputs/scene: the crop, transforms.json and the split of one input view."""

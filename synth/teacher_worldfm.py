@@ -39,7 +39,7 @@ class WorldFM(Teacher):
     """WorldFM, at its own run_pipeline.py."""
 
     name: ClassVar[str] = "worldfm"
-    script: ClassVar[str] = "run_pipeline.py"
+    scripts: ClassVar[tuple[str, ...]] = ("run_pipeline.py",)
     install: ClassVar[str] = "git clone --recursive https://github.com/inspatio/worldfm and run its setup.sh"
 
     def check(self) -> None:

@@ -17,13 +17,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from geom.actions import ActionSequence, canonicalise, micro_steps
 from synth.files import image_png, json_bytes, sha256, write_whole
 from synth.safe_read import read_picture
 
 _LONGEST_ID = 80
+_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class Teacher(ABC):
     """How one program is told what to imagine, started and read. Holds no state between the three."""
 
     name: ClassVar[str]
-    script: ClassVar[str]
-    """What is started, in `root`."""
+    scripts: ClassVar[tuple[str, ...]]
+    """Where what is started may lie in `root`; the first that is there counts."""
     install: ClassVar[str]
     """What to do where it is missing."""
 
@@ -101,6 +102,12 @@ class Teacher(ABC):
     def located(self) -> Teacher:
         """The same teacher, its folder found where that can be done."""
         return self
+
+    @property
+    def script(self) -> str:
+        """What is started, in `root`."""
+        there = (script for script in self.scripts if self.root and (self.root / script).is_file())
+        return next(there, self.scripts[0])
 
     def check(self) -> None:
         """Refuse to begin where the program is missing.
@@ -158,12 +165,32 @@ def write_covered(anchor: Path, target: Path, size: tuple[int, int]) -> None:
     Raises:
         ValueError: if the anchor is no whole picture.
     """
-    picture = Image.fromarray(read_picture(anchor))
+    picture = Image.fromarray(read_upright(anchor))
     cover = min(picture.width / size[0], picture.height / size[1])
     left, top = (picture.width - cover * size[0]) / 2, (picture.height - cover * size[1]) / 2
     box = (left, top, left + cover * size[0], top + cover * size[1])
     target.parent.mkdir(parents=True, exist_ok=True)
     write_picture(target, np.asarray(picture.resize(size, Image.Resampling.LANCZOS, box=box)))
+
+
+def read_upright(anchor: Path) -> NDArray[np.uint8]:
+    """A picture as it is seen, sRGB, (h, w, 3): turned as its EXIF says, which no program reads.
+
+    Raises:
+        ValueError: if it is no whole picture.
+    """
+    image = read_picture(anchor)
+    with Image.open(anchor) as picture:
+        orientation = picture.getexif().get(_ORIENTATION, 1)
+    upright = Image.fromarray(image)
+    upright.getexif()[_ORIENTATION] = orientation
+    return np.asarray(ImageOps.exif_transpose(upright))
+
+
+def upright_size(anchor: Path) -> tuple[int, int]:
+    """Width and height of a picture as it is seen, pixels; raises as `read_upright`."""
+    height, width, _ = read_upright(anchor).shape
+    return width, height
 
 
 def write_picture(target: Path, image: NDArray[np.uint8]) -> None:

@@ -188,7 +188,7 @@ HY_WEIGHTS = ("--model_path", "weights", "--action_ckpt", "weights/ar")
 def install(root: Path, name: str, behaviour: str = "") -> Path:
     """Put a stand-in where the teacher would be; returns its folder."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / CLASSES[name].script).write_text(_COMMON + SCRIPTS[name])
+    (root / CLASSES[name].scripts[-1]).write_text(_COMMON + SCRIPTS[name])
     (root / "behaviour").write_text(behaviour)
     return root
 

@@ -4,6 +4,7 @@ their pictures are where the bundle says."""
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from synth.plans import parse_pose_string, plan, svc_camera_scale, svc_units_per
 from synth.source import Clip, Source
 from synth.sources import read_source
 from synth.teacher_hy import PROMPT, HyWorldPlay
-from synth.teachers import jobs_of, write_covered
+from synth.teachers import jobs_of, read_upright, upright_size, write_covered
 
 SINGLE = ("FWD_0.5", "BACK_0.3", "LEFT_0.4", "RIGHT_0.24", "TL_30", "TR_24")
 COMBINED = ("FWD_0.5; TL_10", "TR_20; FWD_0.32; LEFT_0.2", "RIGHT_0.1; TL_7; BACK_0.4; TR_15")
@@ -178,3 +179,24 @@ def test_scenes_are_told_by_content_and_trajectories_by_actions(tmp_path: Path) 
     assert jobs[0].traj_id == "FWD_0.5" and len(jobs[1].traj_id) == 80
     with pytest.raises(ValueError, match="at least one action"):
         jobs_of([first], [parse_actions("FWD_1").__class__()])
+
+
+@pytest.mark.parametrize("script", ["generate.py", "hyvideo/generate.py"])
+def test_hy_is_found_where_its_versions_have_it(tmp_path: Path, script: str) -> None:
+    (tmp_path / script).parent.mkdir(exist_ok=True)
+    (tmp_path / script).touch()
+    teacher = HyWorldPlay(root=tmp_path, extra=("--model_path", "m", "--action_ckpt", "a"))
+    teacher.check()
+    assert teacher.starter()[1] == str(tmp_path / script)
+    assert teacher.environment()["PYTHONPATH"].split(os.pathsep)[0] == str(tmp_path)
+
+
+def test_an_anchor_is_upright_as_its_camera_said(tmp_path: Path) -> None:
+    lying = Image.new("RGB", (80, 60), (10, 20, 30))
+    lying.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned a quarter to the right to be seen
+    lying.save(tmp_path / "a.png", exif=exif)
+    upright = read_upright(tmp_path / "a.png")
+    assert upright.shape == (80, 60, 3) and upright[0, 59].tolist() == [255, 255, 255]
+    assert upright_size(tmp_path / "a.png") == (60, 80)
