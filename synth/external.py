@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,8 @@ def run_external(
     """Run a program without a shell and return its exit status; whatever it started ends with it.
 
     The program leads a process group of its own. At the time limit, and when we are interrupted, the whole group is
-    told to end, and killed after 5 seconds; what left the group by `setsid` is beyond reach.
+    told to end, and killed after 5 seconds. What left the group by `setsid` (as torchrun's workers do) is known by a
+    variable that it inherited, and ends too, where the system shows it (Linux).
 
     Args:
         command: program and arguments.
@@ -38,11 +40,12 @@ def run_external(
         TimeLimitError: (a ValueError) if it took longer.
         OSError: if it cannot be started.
     """
+    mark = f"THEODOLITE_PROCESS={secrets.token_hex(16)}"
     with log.open("wb") as said:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=os.environ | environment,
+            env=os.environ | environment | dict([mark.split("=")]),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -54,6 +57,7 @@ def run_external(
         raise TimeLimitError(f"took longer than the time limit of {time_limit_s:g} s") from None
     finally:
         _end_group(process)
+        _end_marked(mark.encode())
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -69,6 +73,14 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def _end_marked(mark: bytes) -> None:
+    """Kill what carries a mark in its environment; processes of others cannot be read, or have none."""
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in environment.read_bytes():
+                os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 def last_line(log: Path) -> str:

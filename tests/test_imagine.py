@@ -263,3 +263,19 @@ def test_what_a_teacher_cannot_be_told_is_refused(tmp_path: Path, capsys: pytest
     assert "one K for every picture" in error(capsys, *hy, "--hfov-deg", "60", "--teacher-args", " ".join(HY_WEIGHTS))
     fm = [*start, "worldfm", "--teacher-root", install(tmp_path / "fm", "worldfm"), "--hfov-deg", "60"]
     assert "80 degrees" in error(capsys, *fm)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked up as Linux shows them")
+def test_what_left_the_group_ends_with_the_program(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys; "
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'], start_new_session=True); "
+        "open('pid', 'w').write(str(p.pid))"
+    )
+    assert run_external([sys.executable, "-c", code], tmp_path, {}, tmp_path / "log", 30) == 0
+    stat = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
+    for _ in range(50):  # a killed process is gone, or waits to be taken note of
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.1)
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
