@@ -44,6 +44,16 @@ class HyWorldPlay(Teacher):
 
     name: ClassVar[str] = "hy_worldplay"
     scripts: ClassVar[tuple[str, ...]] = ("hyvideo/generate.py", "generate.py")
+    ours: ClassVar[tuple[str, ...]] = (
+        "--pose",
+        "--image_path",
+        "--output_path",
+        "--video_length",
+        "--width",
+        "--height",
+        "--sr",
+        "--seed",
+    )
     install: ClassVar[str] = (
         "git clone https://github.com/Tencent-Hunyuan/HY-WorldPlay and install its requirements and weights"
     )

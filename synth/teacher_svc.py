@@ -44,6 +44,17 @@ class Svc(Teacher):
 
     name: ClassVar[str] = "svc"
     scripts: ClassVar[tuple[str, ...]] = ("demo.py",)
+    ours: ClassVar[tuple[str, ...]] = (
+        "--data_path",
+        "--data_items",
+        "--task",
+        "--num_inputs",
+        "--T",
+        "--chunk_strategy",
+        "--use_traj_prior",
+        "--camera_scale",
+        "--seed",
+    )
     install: ClassVar[str] = (
         "git clone https://github.com/Stability-AI/stable-virtual-camera and pip install -e . in it (package seva)"
     )

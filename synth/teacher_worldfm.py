@@ -40,6 +40,15 @@ class WorldFM(Teacher):
 
     name: ClassVar[str] = "worldfm"
     scripts: ClassVar[tuple[str, ...]] = ("run_pipeline.py",)
+    ours: ClassVar[tuple[str, ...]] = (
+        "--meta",
+        "--output_dir",
+        "--save_mode",
+        "--render_size",
+        "--image_size",
+        "--image_height",
+        "--image_width",
+    )
     install: ClassVar[str] = "git clone --recursive https://github.com/inspatio/worldfm and run its setup.sh"
 
     def check(self) -> None:

@@ -86,6 +86,8 @@ class Teacher(ABC):
     name: ClassVar[str]
     scripts: ClassVar[tuple[str, ...]]
     """Where what is started may lie in `root`; the first that is there counts."""
+    ours: ClassVar[tuple[str, ...]]
+    """Arguments that `extra` may not set, for a bundle says what they were."""
     install: ClassVar[str]
     """What to do where it is missing."""
 
@@ -102,6 +104,10 @@ class Teacher(ABC):
     def located(self) -> Teacher:
         """The same teacher, its folder found where that can be done."""
         return self
+
+    def __post_init__(self) -> None:
+        if taken := [name for word in self.extra if (name := word.partition("=")[0]) in self.ours]:
+            raise ValueError(f"--teacher-args must leave {taken[0]} alone: the bundle would not say what was shown")
 
     @property
     def script(self) -> str:

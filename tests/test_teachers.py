@@ -200,3 +200,11 @@ def test_an_anchor_is_upright_as_its_camera_said(tmp_path: Path) -> None:
     upright = read_upright(tmp_path / "a.png")
     assert upright.shape == (80, 60, 3) and upright[0, 59].tolist() == [255, 255, 255]
     assert upright_size(tmp_path / "a.png") == (60, 80)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("svc", "--camera_scale"), ("hy_worldplay", "--pose=w-3"), ("worldfm", "--image_size")]
+)
+def test_what_a_bundle_records_is_not_set_by_further_arguments(name: str, word: str) -> None:
+    with pytest.raises(ValueError, match=f"must leave {word.partition('=')[0]} alone"):
+        CLASSES[name](extra=("--x", "1", word))
