@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,44 +13,37 @@ from geom.actions import ActionSequence
 from geom.se3 import SE3
 from synth.case import Claims
 from synth.depthwarp import MAX_HOLES, PHOTO_PRESET, PhotoEvidence, hole_share
-from synth.evidence import Sight
 from synth.photo import MaskedObject, Photo, PhotoObject
+from synth.read_depth import as_kept
 from synth.stages import Stages
 from synth.transition import Trajectory, View
-from synth.worlds import MOTION, Files, motion_kind
+from synth.worlds import MOTION, AnchoredWorld, Files, motion_kind
 
 _SINGLES, _MULTIS = 12, 12
 
 
-class PhotoWorld:
+class PhotoWorld(AnchoredWorld):
     """A photograph and some motions from where it was taken; its world is the photo camera's frame."""
 
     teacher = "depthwarp"
+    evidence: PhotoEvidence
 
-    def __init__(self, photo: Photo, scene_id: str, source: str, seed: np.random.SeedSequence, stages: Stages) -> None:
+    def __init__(
+        self,
+        photo: Photo,
+        scene_id: str,
+        source: str,
+        seed: np.random.SeedSequence,
+        stages: Stages,
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
         self.stages, self.scene_id, self._source, self._seed = stages, scene_id, source, seed
+        self._left_out = left_out or {}
         # What the dataset's depth raster can hold is what counts, so that labels can be computed again from it.
-        self.photo = replace(photo, z_depth=np.rint(photo.z_depth * 1000) / np.float32(1000))
+        self.photo = replace(photo, z_depth=as_kept(photo.z_depth))
         self.camera = photo.camera
         self.T_world_anchor = SE3.identity()
         self.evidence = PhotoEvidence(self.photo)
-
-    def frames(self) -> Iterator[View]:
-        yield self._before.view
-
-    @cached_property
-    def _before(self) -> Sight:
-        return self._sight(self.T_world_anchor)
-
-    def _sight(self, T_world_cam: SE3) -> Sight:
-        return Sight(self.evidence, T_world_cam, self.camera, self.view(T_world_cam))
-
-    def sights(self, traj: Trajectory) -> tuple[Sight, Sight]:
-        return self._before, self._sight(traj.T_world_cam[1])
-
-    def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
-        """Nothing: there is one picture, and what others show is made from it."""
-        return {}
 
     def scene_json(self, files: list[Files]) -> dict[str, Any]:
         """Outlines, depth ranges and intrinsics; the depth itself is a raster beside it."""
@@ -69,11 +61,13 @@ class PhotoWorld:
         }
 
     def view(self, T_world_cam: SE3) -> View:
+        """The photograph, warped."""
         with self.stages("warp"):
             return self.evidence.view(T_world_cam, self.camera)
 
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
         """Draw small motions, and keep those whose view is mostly known."""
+        left_out.update(self._left_out)
         rng = np.random.default_rng(self._seed)
         singles = [PHOTO_PRESET.single[i % len(PHOTO_PRESET.single)] for i in range(_SINGLES)]
         multis = [PHOTO_PRESET.multi[i] for i in rng.permutation(len(PHOTO_PRESET.multi))[:_MULTIS]]

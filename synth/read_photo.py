@@ -12,8 +12,9 @@ from pathlib import Path
 from geom.camera import PinholeCamera
 from geom.scale import Scale
 from geom.se3 import SE3
+from synth.read_depth import raw_z_depth
 from synth.read_rgbd import Stated, has_poses
-from synth.safe_read import inside, picture_size
+from synth.safe_read import inside, picture_size, read_picture
 from synth.source import Clip, Frame, Source, SourceScene
 
 _SCALE = Scale("metric", "z-depth beside the photograph, unit as stated in camera.json")
@@ -53,4 +54,8 @@ def _frame(folder: Path, stated: Stated, picture: Path, z_depth: Path) -> Frame:
     if z_depth.is_file() and picture_size(z_depth) != size:
         raise ValueError(f"depth of {picture_size(z_depth)} pixels is not registered to the picture of {size}")
     found = z_depth if z_depth.is_file() else None
-    return Frame(picture, PinholeCamera(stated.K, *size), SE3.identity(), found, stated.units_per_m)
+    frame = Frame(picture, PinholeCamera(stated.K, *size), SE3.identity(), found, stated.units_per_m)
+    # Whole, or else counted here: a photograph is all that its scene has.
+    read_picture(picture)
+    raw_z_depth(frame)
+    return frame

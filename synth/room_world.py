@@ -16,14 +16,14 @@ from geom.camera import PinholeCamera
 from geom.raycast import Hit
 from geom.se3 import SE3
 from synth.case import Claims
-from synth.evidence import RoomEvidence, Sight
+from synth.evidence import RoomEvidence
 from synth.free_space import FreeSpace, feasible, sample_anchor
 from synth.presets import PRESETS, Preset
 from synth.rooms import make_room
 from synth.shading import Shader
 from synth.stages import Stages
 from synth.transition import ROOM, Trajectory, View
-from synth.worlds import MOTION, ROOM_SCALE, Files
+from synth.worlds import MOTION, ROOM_SCALE, AnchoredWorld, Files
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
@@ -33,10 +33,11 @@ _TRIES = 40
 _OF_EACH_KIND = 6
 
 
-class RoomWorld:
+class RoomWorld(AnchoredWorld):
     """One room, one anchor, and the trajectories from it."""
 
     teacher = "render"
+    evidence: RoomEvidence
 
     def __init__(self, config: GenerateConfig, index: int, stages: Stages) -> None:
         self.config, self.stages = config, stages
@@ -65,25 +66,9 @@ class RoomWorld:
         """Distribution of the motions."""
         return PRESETS[self.config.preset]
 
-    def frames(self) -> Iterator[View]:
-        yield self._before.view
-
     def scene_json(self, files: list[Files]) -> dict[str, Any]:
+        """All solids and their looks; no picture is needed."""
         return {"type": "room", **self.scene.to_dict()}
-
-    @cached_property
-    def _before(self) -> Sight:
-        return self._sight(self.T_world_anchor)
-
-    def _sight(self, T_world_cam: SE3) -> Sight:
-        return Sight(self.evidence, T_world_cam, self.camera, self.view(T_world_cam))
-
-    def sights(self, traj: Trajectory) -> tuple[Sight, Sight]:
-        return self._before, self._sight(traj.T_world_cam[1])
-
-    def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
-        """Nothing: what was simulated needs no witness."""
-        return {}
 
     def view(self, T_world_cam: SE3) -> View:
         """Cast one ray through each pixel centre, and shade what it meets."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
+from geom.camera import PinholeCamera
 from geom.scale import Scale
+from geom.se3 import SE3
 from synth.case import Claims
 from synth.evidence import Evidence, Sight
 from synth.stages import Stages
@@ -110,6 +114,37 @@ class World(Protocol):
     def claims(self, traj: Trajectory) -> Claims:
         """Other motions that might have been made instead, from the same distribution."""
         ...
+
+
+class AnchoredWorld(ABC):
+    """What worlds have in common whose trajectories all start from one view, and whose teacher shows any pose."""
+
+    evidence: Evidence
+    camera: PinholeCamera
+    T_world_anchor: SE3
+
+    @abstractmethod
+    def view(self, T_world_cam: SE3) -> View:
+        """What the teacher shows from a pose."""
+
+    @cached_property
+    def _before(self) -> Sight:
+        return self._sight(self.T_world_anchor)
+
+    def _sight(self, T_world_cam: SE3) -> Sight:
+        return Sight(self.evidence, T_world_cam, self.camera, self.view(T_world_cam))
+
+    def frames(self) -> Iterator[View]:
+        """The anchor's view alone: what comes after is shown and not kept."""
+        yield self._before.view
+
+    def sights(self, traj: Trajectory) -> tuple[Sight, Sight]:
+        """What the anchor's camera sees, found once, and what the second one does."""
+        return self._before, self._sight(traj.T_world_cam[1])
+
+    def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
+        """Nothing: the teacher shows what the geometry says, and nobody else was there."""
+        return {}
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from theodolite.console import Outcome, Progress, check_out_folder, worker_count
-from theodolite.options import CommonOptions, nearest, with_dashes
+from theodolite.options import CommonOptions, in_words_of, nearest
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
@@ -59,7 +59,7 @@ def run(options: Options) -> Outcome:
 def _config(options: Options) -> GenerateConfig:
     from synth.pipeline import GenerateConfig
 
-    try:
+    with in_words_of(Options):
         return GenerateConfig(
             num_scenes=options.num_scenes,
             seed=options.seed,
@@ -70,9 +70,6 @@ def _config(options: Options) -> GenerateConfig:
             phrasing=options.phrasing,
             labels_only=options.labels_only,
         )
-    except ValueError as error:
-        # The generator's own limits are the only ones; here its fields are options.
-        raise ValueError(with_dashes(str(error), Options)) from None
 
 
 def make_subset(out: Path, config: Recipe, workers: int) -> dict[str, Any]:

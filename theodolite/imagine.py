@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from theodolite.console import DOES_NOT_HOLD, DONE, Outcome, Progress, check_out_folder
-from theodolite.options import CommonOptions, with_dashes
+from theodolite.options import CommonOptions, in_words_of
 
 if TYPE_CHECKING:
     from geom.actions import ActionSequence
@@ -134,11 +134,8 @@ def _teacher(options: Options) -> Teacher:
 def _imagine(jobs: list[Job], teacher: Teacher, options: Options) -> Outcome:
     from synth.imagine import imagine
 
-    try:
-        with Progress(f"{teacher.name}: trajectories") as progress:
-            result = imagine(jobs, teacher, options.out, time_limit_s=options.time_limit, progress=progress)
-    except ValueError as error:
-        raise ValueError(with_dashes(str(error), Options)) from None
+    with in_words_of(Options), Progress(f"{teacher.name}: trajectories") as progress:
+        result = imagine(jobs, teacher, options.out, time_limit_s=options.time_limit, progress=progress)
     failed = {name: asdict(failure) for name, failure in result.failed.items()}
     payload = {"out": str(options.out), "made": result.made, "kept": result.kept, "failed": failed}
     return Outcome(_text(payload), payload, DOES_NOT_HOLD if failed else DONE)

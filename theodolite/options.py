@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from argparse import ArgumentError
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -74,6 +75,15 @@ def with_dashes(message: str, cls: type[CommonOptions]) -> str:
     """
     name, _, rest = message.partition(" ")
     return next((f"{_shown(field)} {rest}" for field in fields(cls) if field.name == name), message)
+
+
+@contextmanager
+def in_words_of(cls: type[CommonOptions]) -> Iterator[None]:
+    """Refusals of a library in the words of the command line: its limits are the only ones, its fields options here."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(with_dashes(str(error), cls)) from None
 
 
 class _ConfigFile(ActionConfigFile):
