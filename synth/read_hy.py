@@ -23,7 +23,7 @@ from geom.se3 import SE3
 from synth.plans import HY_IMAGE_SIZE
 from synth.read_trees import has_bundles_with, read_tree
 from synth.safe_read import inside, mapping, matrix, number, picture_size, read_json, sequence
-from synth.source import Clip, Frame, Source
+from synth.source import Clip, Frame, Source, same_steps
 
 FRAMES_PER_POSE = 4
 _SCALE = Scale("up_to_scale", "generated views: HY-WorldPlay's own unit, called metres by the commands")
@@ -116,9 +116,9 @@ def _sign_of_turns(clip: Clip, told: ActionSequence) -> str:
     shown = clip.shown()
     if not any(action.kind.is_turn for action in told):
         return "no turns, so no sign of turns to tell"
-    if shown.text() == told.text():
+    if same_steps(shown, told):
         return "turns as told: the poses turn the way that the words say"
     mirrored = ActionSequence(tuple(a.undone() if a.kind.is_turn else a for a in told))
-    if shown.text() == mirrored.text():
+    if same_steps(shown, mirrored):
         return "turns are mirrored: the poses turn right where the words say left, and the poses count"
     return f"the poses show {shown.text()!r} where the words say {told.text()!r}, and the poses count"

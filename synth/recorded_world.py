@@ -21,9 +21,9 @@ from geom.se3 import SE3
 from synth.case import Claims
 from synth.evidence import Evidence, Sight, SolidsEvidence
 from synth.identity import Labelled, same_objects
-from synth.objects import NO_OBJECT, Objects, SolidBox
+from synth.objects import NO_OBJECT, Objects, SolidBox, found_in
 from synth.pixels import PixelFrame, PixelsEvidence
-from synth.read_depth import read_z_depth
+from synth.read_depth import as_kept, read_z_depth
 from synth.safe_read import read_picture
 from synth.source import Clip, Frame, SourceScene
 from synth.spoken import Limits, Spoken, Unspoken, chosen_frames, frame_pairs, path_extent, speak
@@ -61,7 +61,7 @@ class RecordedWorld:
         scale: replaces what the reader knows of the scale, where the user declares it.
         limits: how far from planar a motion may be that is said in actions.
         most_frames: of each clip.
-        most_pairs: transitions of each clip; unless given, one of a clip that was told what to do, else DEFAULT_PAIRS.
+        most_pairs: transitions of each clip; unless given, one of a clip that was commanded, else DEFAULT_PAIRS.
         seed: of the choice among pairs.
     """
 
@@ -91,13 +91,14 @@ class RecordedWorld:
         self._solids = objects.solids(scene.scene_id) if objects else ()
         self._objects = None if self._solids else objects
         self._view = lru_cache(maxsize=_KEPT_SIGHTS)(self._view_of)
+        self._sight = lru_cache(maxsize=_KEPT_SIGHTS)(self._sight_of)
 
     def _planned(self, most_frames: int, most: int | None, rng: np.random.Generator) -> list[Plan]:
         plans: list[Plan] = []
         for clip in self._scene.clips:
-            most_pairs = most or (1 if clip.told else DEFAULT_PAIRS)
-            # A told clip goes from its first frame: so many pairs need one frame more, and no others are read.
-            wanted = min(most_frames, most_pairs + 1) if clip.told else most_frames
+            most_pairs = most or (1 if clip.is_commanded else DEFAULT_PAIRS)
+            # A commanded clip goes from its first frame: so many pairs need one frame more, and no others are read.
+            wanted = min(most_frames, most_pairs + 1) if clip.is_commanded else most_frames
             frames = [n for n in chosen_frames(clip, wanted) if self._is_readable(clip.frames[n])]
             if len(clip.frames) > most_frames and wanted == most_frames:
                 self._left_out["frame: more than were asked for"] += len(clip.frames) - most_frames
@@ -113,7 +114,7 @@ class RecordedWorld:
             read_picture(frame.picture)
             read_z_depth(frame)
         except ValueError as error:
-            self._left_out[f"frame: {self._without_root(error)}"] += 1
+            self._left_out[f"frame: {error}"] += 1
             return False
         return True
 
@@ -131,18 +132,23 @@ class RecordedWorld:
 
     @property
     def evidence(self) -> Evidence:
+        """Of boxes in space, or of outlines in the frames."""
         return self._evidence
 
     @cached_property
     def _evidence(self) -> SolidsEvidence | PixelsEvidence:
-        if self._solids:
-            return SolidsEvidence(
-                tuple(box.item_id for box in self._solids),
-                tuple(box.kind for box in self._solids),
-                _primitives(self._solids),
-            )
+        if self._in_space is not None:
+            return self._in_space
         frames = tuple(PixelFrame(f.camera, f.T_world_cam, self._view(n)) for n, f in enumerate(self._frames))
         return PixelsEvidence(*self._items, frames)
+
+    @cached_property
+    def _in_space(self) -> SolidsEvidence | None:
+        """Evidence of boxes in space, where a file tells them."""
+        if not self._solids:
+            return None
+        ids, kinds = (tuple(getattr(box, name) for box in self._solids) for name in ("item_id", "kind"))
+        return SolidsEvidence(ids, kinds, _primitives(self._solids))
 
     @cached_property
     def _raw(self) -> list[Labelled]:
@@ -159,16 +165,13 @@ class RecordedWorld:
         return bool(self._objects) and not is_metric and all(frame.z_depth is None for frame in self._frames)
 
     def _labelled(self, frame: Frame) -> Labelled:
-        z_depth, found = read_z_depth(frame), None
+        z_depth = read_z_depth(frame)
         if self._is_bare:
             apart = (frame.T_world_cam.t - self._frames[0].T_world_cam.t).norm()
             if float(apart) > _SAME_PLACE * max(1.0, path_extent(self._scene.clips[0])):
                 return Labelled(frame.camera, frame.T_world_cam, z_depth, None)
             z_depth = unit_sphere(frame.camera)
-        try:
-            found = self._objects.instances(frame, z_depth) if self._objects else None
-        except ValueError as error:
-            self._left_out[f"objects: {self._without_root(error)}"] += 1
+        found = found_in(self._objects, frame, z_depth, self._left_out)
         return Labelled(frame.camera, frame.T_world_cam, z_depth, found)
 
     @cached_property
@@ -184,20 +187,18 @@ class RecordedWorld:
         frame = self._frames[n]
         with self._stages("read"):
             image = read_picture(frame.picture)
-        if self._solids:
-            return View(*_cast(self._caster, frame.camera, frame.T_world_cam), image)
+        if self._in_space is not None:
+            return View(*_cast(self._in_space.caster, frame.camera, frame.T_world_cam), image)
         z_depth, owner = self._raw[n].z_depth, self._identity[2][n]
         nobody = np.where(np.isfinite(z_depth), ROOM, UNKNOWN).astype(np.int16)
         return View(z_depth, np.where(owner == NO_OBJECT, nobody, owner).astype(np.int16), image)
 
-    @cached_property
-    def _caster(self) -> TriangleScene:
-        return TriangleScene(_primitives(self._solids), nthreads=1)
-
     def frames(self) -> Iterator[View]:
+        """Every frame that a transition begins or ends at."""
         return (self._view(n) for n in range(len(self._frames)))
 
     def scene_json(self, files: list[Files]) -> dict[str, Any]:
+        """Frames with poses and fingerprints, objects, and what the source says of its clips."""
         frames = [
             {
                 "picture": frame.picture.name,
@@ -229,7 +230,8 @@ class RecordedWorld:
         ]
 
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
-        left_out += self._left_out
+        """Those that were planned; what was left out on the way names files from the source's folder on."""
+        left_out.update({self._without_root(cause): count for cause, count in self._left_out.items()})
         if not self.evidence.kinds:
             left_out["scene: no objects are known"] += 1
         for plan in self._plans:
@@ -256,15 +258,16 @@ class RecordedWorld:
         }
 
     def sights(self, traj: Trajectory) -> tuple[Sight, Sight]:
+        """What the two frames see."""
         before, after = (self._sight(n) for n in traj.frames if n is not None)
         return before, after
 
-    @lru_cache(maxsize=_KEPT_SIGHTS)  # noqa: B019  (a world lives as long as its scene is made)
-    def _sight(self, n: int) -> Sight:
+    def _sight_of(self, n: int) -> Sight:
         frame = self._frames[n]
         return Sight(self.evidence, frame.T_world_cam, frame.camera, self._view(n))
 
     def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
+        """Share of each item outlined in the first view that the second view's outline has where geometry puts it."""
         if not isinstance(self.evidence, PixelsEvidence) or traj.frames[1] is None:
             return {}
         shares = (
@@ -295,9 +298,8 @@ def _is_whole(clip: Clip, before: int, after: int) -> bool:
 
 
 def unit_sphere(camera: PinholeCamera) -> NDArray[np.float32]:
-    """z-depth of a sphere of radius 1 around the camera, to a thousandth, (h, w): turning in place keeps it."""
-    ray_length = camera.rays(camera.pixel_centers()).norm(dim=-1).numpy()
-    return (np.rint(1000 / ray_length) / 1000).astype(np.float32)
+    """z-depth of a sphere of radius 1 around the camera, as a dataset keeps it, (h, w): turning in place keeps it."""
+    return as_kept(1 / camera.rays(camera.pixel_centers()).norm(dim=-1).numpy())
 
 
 def _same_camera(a: PinholeCamera, b: PinholeCamera) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geom.actions import ActionSequence
+from geom.actions import ActionSequence, parse_actions, same_motion
 from geom.camera import PinholeCamera
 from geom.inversion import NotPlanarError, planar_decomposition
 from geom.scale import Scale
@@ -44,6 +44,11 @@ class Clip:
     """Frames at which an action begins or ends; first and last where the source does not say."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_commanded(self) -> bool:
+        """Whether somebody said what the camera should do, or at least where actions begin and end."""
+        return bool(self.told or self.key_frames)
+
     def shown(self) -> ActionSequence:
         """The actions between key frames as the poses show them, which is what labels rest on.
 
@@ -62,10 +67,18 @@ class Clip:
         if not self.told:
             return None
         try:
-            shown = self.shown().text()
+            shown = self.shown()
         except NotPlanarError as error:
             return f"told {self.told!r}, but {error}"
-        return None if shown == self.told else f"told {self.told!r}, but the poses show {shown!r}"
+        if same_steps(shown, parse_actions(self.told)):
+            return None
+        return f"told {self.told!r}, but the poses show {shown.text()!r}"
+
+
+def same_steps(a: ActionSequence, b: ActionSequence) -> bool:
+    """Whether two sequences do the same step by step, angles modulo 360: a half turn is one to either side."""
+    pairs = zip(a, b, strict=False)
+    return len(a) == len(b) and all(same_motion(ActionSequence((x,)), ActionSequence((y,))) for x, y in pairs)
 
 
 @dataclass(frozen=True)

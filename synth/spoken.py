@@ -64,14 +64,14 @@ class Spoken:
 def frame_pairs(clip: Clip, frames: list[int], most: int) -> Iterator[tuple[int, int]]:
     """Pairs of frames that may become transitions.
 
-    A clip that was told what to do goes from its first frame, to its last before all others; a recorded sequence from
+    A clip that was commanded goes from its first frame, to its last before all others; a recorded sequence from
     every frame to every other.
 
     Args:
         frames: those that may be used, in order.
-        most: no more are wanted of a clip that was told what to do.
+        most: no more are wanted of a clip that was commanded.
     """
-    if clip.told or clip.key_frames:
+    if clip.is_commanded:
         later = frames[:0:-1]
         count = min(most, len(later))
         yield from ((frames[0], later[n * len(later) // count]) for n in range(count))
@@ -97,7 +97,7 @@ def speak(clip: Clip, before: int, after: int, limits: Limits = Limits()) -> Spo
     """
     T_before_after = _between(clip, before, after)
     keys = [k for k in clip.key_frames if before < k < after]
-    if keys or clip.told:
+    if clip.is_commanded:
         steps = [_planar(clip, _between(clip, i, j), limits) for i, j in pairwise([before, *keys, after])]
         actions = ActionSequence(tuple(action for step in steps for action in step))
     else:
