@@ -29,7 +29,7 @@ from geom.boxes import box_iou
 from synth.evidence import Sight
 from synth.identity import Labelled, same_objects
 from synth.objects import read_objects
-from synth.pixels import MIN_POINTS, PixelFrame, PixelsEvidence, lift, votes_of
+from synth.pixels import MIN_POINTS, PixelFrame, PixelsEvidence, lift, share_of
 from synth.read_depth import read_z_depth
 from synth.sources import read_source
 from synth.transition import ROOM, UNKNOWN, View
@@ -62,12 +62,12 @@ def identity(evidence: PixelsEvidence) -> dict[str, Any]:
     for before, after in permutations(range(len(evidence.frames)), 2):
         for a in items:
             points = lift(evidence.frames[before], a)
-            landed = {b: votes_of(evidence.frames[after], points, b) for b in shown[after]}
-            seen = next((int(v.isfinite().sum()) for v in landed.values()), 0)
-            if len(points) < MIN_POINTS or seen < MIN_POINTS:
+            if len(points) < MIN_POINTS:
                 continue
-            for b, votes in landed.items():
-                says_same = float(votes[votes.isfinite()].mean()) >= MIN_SEEN
+            for b in shown[after]:
+                if (share := share_of(evidence.frames[after], points, b)) is None:
+                    break
+                says_same = share >= MIN_SEEN
                 count[a == b] += 1
                 right[a == b] += says_same == (a == b)
     total = sum(count.values())

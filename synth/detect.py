@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geom.boxes import box_iou
-from synth.objects import Instance, Instances, Outline, SolidBox, paint
+from synth.objects import Instance, Instances, Outline, SolidBox, box_polygon, paint
 from synth.safe_read import read_picture
 from synth.source import Frame
-from synth.vision_extra import load
+from synth.vision_extra import LocalModel, load
 
 MIN_SCORE = 0.3
 MAX_WORD_SCORE = 0.25
@@ -39,7 +39,7 @@ class Detection:
     box_px: tuple[float, float, float, float]
 
 
-class Detector:
+class Detector(LocalModel):
     """A detector that is told what to look for; also the objects of frames (`synth.objects.Objects`).
 
     Args:
@@ -63,18 +63,6 @@ class Detector:
             raise ValueError(f"min_score must be 0 to 1, got {min_score}")
         self.unmapped: Counter[str] = Counter()
         """Labels that meant none of the kinds, or several, and how often: their boxes are dropped."""
-
-    def ready(self) -> None:
-        """Load the model now, so that a folder without one is refused before any work.
-
-        Raises:
-            ImportError, ValueError: as `synth.vision_extra.load`.
-        """
-        _ = self._loaded
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the model: another process reads its own."""
-        return {name: value for name, value in self.__dict__.items() if name != "_loaded"}
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -137,12 +125,13 @@ class Detector:
 
     def instances(self, frame: Frame, z_depth: NDArray[np.float32]) -> Instances:
         """What is found in a frame's picture; of each box what stands in front belongs to it."""
-        corners = ((d.kind, d.box_px) for d in self.detect(read_picture(frame.picture)))
-        outlines = [
-            Outline(Instance(kind, None), ((x1, y1), (x2, y1), (x2, y2), (x1, y2)), is_box=True)
-            for kind, (x1, y1, x2, y2) in corners
-        ]
-        return paint(tuple(outlines), z_depth)
+        before = self.unmapped.copy()
+        found = self.detect(read_picture(frame.picture))
+        outlines = tuple(Outline(Instance(d.kind, None), box_polygon(d.box_px), is_box=True) for d in found)
+        dropped = tuple(
+            f"a box labelled {name!r}, which means none of the kinds" for name in (self.unmapped - before).elements()
+        )
+        return replace(paint(outlines, z_depth), dropped=dropped)
 
 
 def _words_of(text: str) -> list[str]:

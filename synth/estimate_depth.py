@@ -18,14 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from geom.scale import Scale
-from synth.vision_extra import load
+from synth.vision_extra import LocalModel, load
 
 _METRIC_TYPES = ("zoedepth", "depth_pro")
 _NEEDS_MORE = "prompt_depth_anything"
 """Its metres come from a coarse measured depth, which a photograph lacks, whatever its config.json says."""
 
 
-class DepthModel:
+class DepthModel(LocalModel):
     """A monocular depth model that guesses metres.
 
     Args:
@@ -47,14 +47,6 @@ class DepthModel:
         if kind != "zoedepth" and getattr(processor, "do_pad", False):
             raise ValueError(f"{self.folder} must have a processor that does not pad, for its {kind} is not cut back")
         return model, processor
-
-    def ready(self) -> None:
-        """Load the model now, so that a folder without one is refused before any work; raises as `estimate`."""
-        _ = self._loaded
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the model: another process reads its own."""
-        return {name: value for name, value in self.__dict__.items() if name != "_loaded"}
 
     @property
     def scale(self) -> Scale:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -18,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from synth.objects import NO_OBJECT, Instance, Instances
-from synth.pixels import MIN_POINTS, PixelFrame, lift, votes_of
+from synth.pixels import PixelFrame, lift, share_of
 from synth.transition import View
 
 MIN_LANDING = 0.5
@@ -79,16 +78,10 @@ def _seen_links(frames: list[Labelled], outlines: list[tuple[int, int]]) -> list
     for a, b in combinations(bare, 2):
         (f, n), (g, m) = outlines[a], outlines[b]
         if f != g and frames[f].instances[n].kind == frames[g].instances[m].kind:
-            there, back = _landing(pixel_frames[g], points[a], m), _landing(pixel_frames[f], points[b], n)
-            if min(there, back) >= MIN_LANDING:
+            there, back = share_of(pixel_frames[g], points[a], m), share_of(pixel_frames[f], points[b], n)
+            if min(there or 0.0, back or 0.0) >= MIN_LANDING:
                 links.append((a, b))
     return links
-
-
-def _landing(frame: PixelFrame, points: torch.Tensor, index: int) -> float:
-    votes = votes_of(frame, points, index)
-    seen = votes.isfinite()
-    return float(votes[seen].mean()) if int(seen.sum()) >= MIN_POINTS else 0.0
 
 
 def _components(outlines: list[tuple[int, int]], links: list[tuple[int, int]]) -> list[int]:

@@ -14,7 +14,8 @@ One of three forms, told by its keys:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -67,6 +68,8 @@ class Instances:
     index: NDArray[np.int16]
     """(h, w), place in `found`; NO_OBJECT elsewhere."""
     found: tuple[Instance, ...]
+    dropped: tuple[str, ...] = ()
+    """What was found and could not be used, each with the reason."""
 
 
 @runtime_checkable
@@ -84,6 +87,21 @@ class Objects(Protocol):
             ValueError: if what the file says of the frame cannot be read.
         """
         ...
+
+
+def found_in(
+    objects: Objects | None, frame: Frame, z_depth: NDArray[np.float32], left_out: Counter[str]
+) -> Instances | None:
+    """The objects of a frame; None, and the reason counted, where they cannot be read. What is dropped is counted."""
+    if objects is None:
+        return None
+    try:
+        found = objects.instances(frame, z_depth)
+    except ValueError as error:
+        left_out[f"objects: {error}"] += 1
+        return None
+    left_out.update(f"objects: {reason}" for reason in (found.dropped if found else ()))
+    return found
 
 
 def read_objects(path: Path) -> Objects:
@@ -104,9 +122,11 @@ class _Nothing:
     """What a form of objects does not tell."""
 
     def solids(self, scene_id: str) -> tuple[SolidBox, ...]:
+        """None."""
         return ()
 
     def instances(self, frame: Frame, z_depth: NDArray[np.float32]) -> Instances | None:
+        """Nobody looked for any."""
         return None
 
 
@@ -125,6 +145,7 @@ class Solids(_Nothing):
         return Solids({scene: _solids(rows, f"{path}: {scene}") for scene, rows in lists.items()})
 
     def solids(self, scene_id: str) -> tuple[SolidBox, ...]:
+        """Those of the scene's name."""
         return self.of_scene.get(scene_id, ())
 
 
@@ -195,6 +216,7 @@ class Masks(_Nothing):
         return Masks(path.parent, pattern, legend, shared)
 
     def instances(self, frame: Frame, z_depth: NDArray[np.float32]) -> Instances:
+        """What the legend names in the frame's mask."""
         path = inside(self.folder, self.pattern.replace("{frame}", frame_name(frame)))
         raster = read_mask(path)
         if raster.shape != z_depth.shape:
@@ -246,6 +268,7 @@ class Outlines(_Nothing):
         return Outlines({name: _outlines(rows, f"{path}: {name}") for name, rows in frames.items()})
 
     def instances(self, frame: Frame, z_depth: NDArray[np.float32]) -> Instances | None:
+        """What is outlined under the frame's name."""
         outlines = self.of_frame.get(frame_name(frame))
         return None if outlines is None else paint(outlines, z_depth)
 
@@ -277,7 +300,12 @@ def _box_corners(value: Any, where: str) -> tuple[tuple[float, float], ...]:
     numbers = [number(v, where) for v in sequence(value, where)]
     if len(numbers) != 4 or not (numbers[0] < numbers[2] and numbers[1] < numbers[3]):
         raise ValueError(f"{where}: a box must be x1 < x2, y1 < y2 in pixels, got {numbers}")
-    x1, y1, x2, y2 = numbers
+    return box_polygon(numbers)
+
+
+def box_polygon(box: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """The corners of a box (x1, y1, x2, y2), in order."""
+    x1, y1, x2, y2 = box
     return (x1, y1), (x2, y1), (x2, y2), (x1, y2)
 
 

@@ -152,11 +152,7 @@ class PixelsEvidence:
             None if the item is not outlined in the first, or the second sees fewer than MIN_POINTS of its points.
         """
         points = self._lifted.get((item_idx, before))
-        if points is None:
-            return None
-        votes = votes_of(self.frames[after], points, item_idx)
-        seen = votes.isfinite()
-        return float(votes[seen].mean()) if int(seen.sum()) >= MIN_POINTS else None
+        return None if points is None else share_of(self.frames[after], points, item_idx)
 
 
 def lift(frame: PixelFrame, item_idx: int) -> Float[Tensor, "n 3"]:
@@ -187,6 +183,13 @@ def votes_of(frame: PixelFrame, p_world: Float[Tensor, "n 3"], item_idx: int) ->
     inside, z_front, owner = _measured(frame, p_cam)
     seen = inside & ((p_cam[:, 2] - z_front).abs() <= SAME_SURFACE * p_cam[:, 2])
     return (owner == item_idx).double().where(seen, math.nan)
+
+
+def share_of(frame: PixelFrame, p_world: Float[Tensor, "n 3"], item_idx: int) -> float | None:
+    """Share of the points that a frame sees which it shows as the item's; None if it sees fewer than MIN_POINTS."""
+    votes = votes_of(frame, p_world, item_idx)
+    seen = votes.isfinite()
+    return float(votes[seen].mean()) if int(seen.sum()) >= MIN_POINTS else None
 
 
 def first_item(frame: PixelFrame, p_cam: Float[Tensor, "n 3"], item_idx: int) -> Int[Tensor, " n"]:

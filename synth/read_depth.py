@@ -30,10 +30,11 @@ def raw_z_depth(frame: Frame) -> NDArray[np.float64]:
 
 
 def read_z_depth(frame: Frame) -> NDArray[np.float32]:
-    """z-depth to a thousandth and up to 65.535, as a dataset keeps it; NaN where unknown. (h, w)
+    """z-depth of a frame as a dataset keeps it; raises as `raw_z_depth`. (h, w)"""
+    return as_kept(raw_z_depth(frame))
 
-    Raises:
-        ValueError: as `raw_z_depth`.
-    """
-    mm = np.rint(1000 * raw_z_depth(frame))
-    return np.where(mm <= _MAX_MM, mm.astype(np.float32) / np.float32(1000), np.nan).astype(np.float32)
+
+def as_kept(z_depth: NDArray[np.floating]) -> NDArray[np.float32]:
+    """z-depth to a thousandth and up to 65.535, NaN beyond or where unknown: what a 16-bit raster gives back."""
+    mm = np.rint(z_depth * z_depth.dtype.type(1000))
+    return np.where(mm <= _MAX_MM, mm.astype(np.float32) / np.float32(1000), np.float32(np.nan))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,27 @@ def load(folder: Path, model_class: str, processor_class: str, what: str) -> tup
         raise ValueError(_reason(folder, what, error)) from None
     _check_whole(folder, {*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
     return model.eval(), processor
+
+
+class LocalModel:
+    """A model of a folder, read when it is first needed, and by every process for itself."""
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """The model and its processor."""
+        raise NotImplementedError
+
+    def ready(self) -> None:
+        """Load the model now, so that a folder without one is refused before any work.
+
+        Raises:
+            ImportError, ValueError: as `load`.
+        """
+        _ = self._loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the model: another process reads its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_loaded"}
 
 
 def _reason(folder: Path, what: str, error: Exception) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -165,10 +164,11 @@ _JSON = st.recursive(
 @given(value=_JSON)
 def test_any_json_is_read_or_refused(value: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
+    path = written(folder, value)
     try:
-        objects = read_objects(written(folder, value))
+        objects = read_objects(path)
     except ValueError as error:
-        assert str(error)
+        assert str(path) in str(error)
         return
-    assert isinstance(objects.solids("a"), tuple)
-    assert torch.is_tensor(CAMERA.K)
+    forms = {"masks": Masks, "outlines": Outlines}
+    assert isinstance(objects, next((form for key, form in forms.items() if key in value), Solids))
