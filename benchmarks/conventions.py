@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -21,22 +22,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from machine import machine, write_result
+from real_sources import apc_shelf, slambook
 from scipy.ndimage import zoom
 from scipy.spatial.transform import Rotation
 
 from geom.se3 import SE3
-from synth.mistakes import Shot, diagnose
+from synth.mistakes import Shot, diagnose, shots_of
 from synth.pipeline import GenerateConfig
 from synth.room_world import RoomWorld
+from synth.sources import read_source
 from synth.stages import Stages
 
 SIZE = (160, 120)
 FRAMES = 10
 MOTIONS = ("hand-held", "level", "sideways", "turning")
+REAL = {"apc_shelf_masks": apc_shelf, "slambook2_rgbd_5frames": slambook}
 Shots = list[Shot]
 
 
@@ -126,10 +129,7 @@ PLANTED: dict[str, tuple[Callable[[Shots], Shots], str]] = {
     "rotation transposed": (posed(transposed), "transposed"),
     "quaternion order": (posed(other_quaternion), "quaternions"),
     "mirrored poses": (posed(lambda T: MIRROR @ T @ MIRROR), "mirrored"),
-    "pose of the next frame": (
-        lambda s: [replace(a, T_world_cam=b.T_world_cam) for a, b in zip(s, s[1:], strict=False)],
-        "frame",
-    ),
+    "pose of the next frame": (next_poses, "frame"),
     "translations in centimetres": (posed(lambda T: moved(T, 100)), "100 times"),
     "translations in millimetres": (posed(lambda T: moved(T, 1000)), "1000 times"),
     "depth of centimetres as metres": (lambda s: [replace(a, z_depth=a.z_depth * 100) for a in s], "100 times"),
@@ -200,33 +200,15 @@ def noisy(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(patches > np.quantile(patches, 0.92), np.nan, np.rint(z * 1000) / 1000)
 
 
-def apc(folder: Path) -> Shots:
-    """The shelf seen by a robot's arm."""
-    numbers: dict[str, list[list[float]]] = defaultdict(list)
-    head = ""
-    for line in (folder / "cam.info.txt").read_text().splitlines():
-        if line.startswith("#"):
-            head = line
-        elif line.strip():
-            numbers[head].append([float(word) for word in line.split()])
-    K = np.array(numbers["# Color camera intrinsic matrix"])
-    K[:2, 2] += 0.5
-    poses = [np.array(rows) for name, rows in numbers.items() if "frame-" in name]
-    z = [cv2.imread(str(folder / f"frame-{n:06d}.depth.png"), cv2.IMREAD_UNCHANGED) / 1e4 for n in range(len(poses))]
-    return [Shot(K, T, np.where(d < 0.2, np.nan, d)) for T, d in zip(poses, z, strict=True)]
-
-
-def slambook(folder: Path) -> Shots:
-    """Five hand-held frames with poses of visual odometry."""
-    K = np.array([[518.0, 0, 326.0], [0, 519, 254], [0, 0, 1]])
-    shots = []
-    for n, line in enumerate((folder / "pose.txt").read_text().split("\n")[:5], start=1):
-        row = [float(word) for word in line.split()]
-        T = np.eye(4)
-        T[:3, :3], T[:3, 3] = Rotation.from_quat(row[3:]).as_matrix(), row[:3]
-        z = cv2.imread(str(folder / f"{n}.depth.png"), cv2.IMREAD_UNCHANGED) / 1e3
-        shots.append(Shot(K, T, np.where(z > 0, z, np.nan)))
-    return shots
+def recorded(real: Path) -> list[tuple[str, str, Shots]]:
+    """The recorded sequences that are at hand, as their reader reads them."""
+    found = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, write in REAL.items():
+            if (real / name).is_dir():
+                clip = read_source(write(real, Path(scratch) / name)).scenes[0].clips[0]
+                found.append((name, "recorded", shots_of(clip.frames)))
+    return found
 
 
 def main() -> None:
@@ -237,9 +219,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "conventions.json")
     args = parser.parse_args()
     sequences = [(f"room {n}", motion, room_sequence(n, motion)) for n in range(args.rooms) for motion in MOTIONS]
-    real = {"apc_shelf_masks": apc, "slambook2_rgbd_5frames": slambook}
-    absent = [name for name in real if not (args.real / name).is_dir()]
-    sequences += [(name, "recorded", read(args.real / name)) for name, read in real.items() if name not in absent]
+    real = recorded(args.real)
+    absent = [name for name in REAL if name not in {where for where, *_ in real}]
+    sequences += real
     result = measure(sequences) | {"rooms": args.rooms, "real_data_absent": absent}
     write_result(args.out, result | {"machine": machine()})
     print(json.dumps(result, indent=2))

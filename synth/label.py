@@ -16,6 +16,7 @@ import numpy as np
 from geom import so3
 from geom.scale import Scale
 from geom.se3 import SE3
+from synth.contents import scene_folders
 from synth.detect import Detector
 from synth.estimate_depth import DepthModel
 from synth.mistakes import check_frames
@@ -242,9 +243,12 @@ class LabelConfig:
         )
 
     def _photo_world(self, scene: SourceScene, index: int, stages: Stages) -> PhotoWorld:
-        photo = user_photo(scene.clips[0], self._objects, self._declared_scale(), self._guess)
+        left_out: Counter[str] = Counter()
+        photo = user_photo(scene.clips[0], self._objects, self._declared_scale(), self._guess, left_out)
         source = f"photograph {scene.clips[0].frames[0].picture.name}, as the user gave it"
-        return PhotoWorld(photo, scene.scene_id, source, np.random.SeedSequence([self.seed, index]), stages)
+        seed = np.random.SeedSequence([self.seed, index])
+        counts = {self._without_root(cause): count for cause, count in left_out.items()}
+        return PhotoWorld(photo, scene.scene_id, source, seed, stages, counts)
 
     def _without_root(self, message: object) -> str:
         """A message in which files are named from the source's folder on, wherever that lies."""
@@ -264,3 +268,16 @@ class LabelConfig:
         if bare := sum(self._lacks_depth(scene) for scene in self._read.scenes if scene.clips):
             counts["source: a photograph without depth, and no --depth-model to guess it"] += bare
         return counts
+
+
+def said_of_clips(subset: Path) -> dict[str, Any]:
+    """What the scenes of a labelled subset say of their clips: the scales as read, and where poses contradict words."""
+    scales: set[str] = set()
+    disagreements: dict[str, str] = {}
+    for folder in scene_folders(subset):
+        scene = json.loads((folder / "scene.json").read_bytes())
+        for clip_id, clip in scene.get("clips", {}).items():
+            scales.add(f"{clip['scale']['status']}: {clip['scale']['source']}")
+            if clip["disagreement"]:
+                disagreements[f"{scene['scene_id']}/{clip_id}"] = clip["disagreement"]
+    return {"scales": sorted(scales), "disagreements": disagreements}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from theodolite.console import Outcome, check_out_folder, worker_count
 from theodolite.generate import TASKS, make_subset, parse_tasks, subset_text
-from theodolite.options import CommonOptions, with_dashes
+from theodolite.options import CommonOptions, in_words_of
 
 if TYPE_CHECKING:
     from synth.label import LabelConfig
@@ -67,16 +66,18 @@ class Options(CommonOptions):
 def run(options: Options) -> Outcome:
     """Label the source; exit status 0."""
     check_out_folder(options.out)
+    from synth.label import said_of_clips
+
     config = _config(options)
     payload = make_subset(options.out, config, worker_count(options.workers))
-    told = told_otherwise(options.out / config.subset)
+    told = said_of_clips(options.out / config.subset)
     return Outcome("\n".join([subset_text(payload), *_notes(told)]), {"out": str(options.out), **payload, **told})
 
 
 def _config(options: Options) -> LabelConfig:
     from synth.label import LabelConfig
 
-    try:
+    with in_words_of(Options):
         return LabelConfig(
             source=options.source,
             source_format=options.source_format,
@@ -94,22 +95,6 @@ def _config(options: Options) -> LabelConfig:
             kinds=tuple(kind for kind in options.kinds.split(",") if kind.strip()),
             depth_model=options.depth_model,
         )
-    except ValueError as error:
-        # The library's own limits are the only ones; here its fields are options.
-        raise ValueError(with_dashes(str(error), Options)) from None
-
-
-def told_otherwise(subset: Path) -> dict[str, Any]:
-    """What the scenes say of their clips: scale, and where the poses are not what the words of the source say."""
-    scales: set[str] = set()
-    disagreements: dict[str, str] = {}
-    for path in sorted((subset / "scenes").glob("*/scene.json")):
-        scene = json.loads(path.read_bytes())
-        for clip_id, clip in scene.get("clips", {}).items():
-            scales.add(f"{clip['scale']['status']}: {clip['scale']['source']}")
-            if clip["disagreement"]:
-                disagreements[f"{scene['scene_id']}/{clip_id}"] = clip["disagreement"]
-    return {"scales": sorted(scales), "disagreements": disagreements}
 
 
 def _notes(told: Mapping[str, Any]) -> list[str]:
