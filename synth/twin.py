@@ -209,6 +209,7 @@ class TwinRoom:
         own = self.of_item(item)
 
         def owns(cols: NDArray[np.intp], rows: NDArray[np.intp]) -> Any:
+            """Which pixels the item owns, of any shape."""
             direction = cam.rays(cols.ravel() + 0.5, rows.ravel() + 0.5)
             found = np.zeros(len(direction), bool)
             candidates = np.isfinite(self.first(cam.center, direction, own)[0])

@@ -68,6 +68,7 @@ class SceneFiles:
 
     @cached_property
     def twin(self) -> Twin:
+        """The second implementation that suits the scene."""
         if self.scene["type"] == "room":
             return TwinRoom(self.scene)
         if self.scene["type"] == "photo":
