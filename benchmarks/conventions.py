@@ -5,9 +5,9 @@
 Sequences of simulated rooms (hand-held in six degrees of freedom, level, sideways alone, turning alone) with noisy
 depth (1.5 % noise, 8 % holes in patches, whole millimetres), and recorded ones where they are at hand, are given as
 they are, with drifting poses and biased depth, which are no mistakes of convention, and with each of some mistakes
-planted; windows of two to five of their frames are right too. A mistake counts as one that can be seen if the planted data put the pixels of one frame elsewhere in another:
-by 2 % of the picture's width, or of their depth there, in the median. That is decided from the right data, without the
-alarm. Where it cannot be seen is counted apart.
+planted; windows of two to five of their frames are right too. A mistake counts as one that can be seen if the planted
+data put the pixels of one frame elsewhere in another: by 2 % of the picture's width, or of their depth there, in the
+median. That is decided from the right data, without the alarm. Where it cannot be seen is counted apart.
 """
 
 from __future__ import annotations

@@ -179,13 +179,14 @@ def conventions(result: dict[str, Any]) -> str:
             f"Caught where they can be seen: {100 * result['caught_share']:.1f} %. Right sequences, with windows of a "
             f"few frames and with drifting poses and biased depth: {result['right_sequences']}, alarms on them: "
             f"{len(result['false_alarms'])}. The most that undoing any mistake gained there was "
-            f"{result['largest_gain_on_right_data']}, where an alarm needs 0.1, and {result['largest_gain_on_windows']} "
-            f"in the {result['right_windows_of_few_frames']} windows, where 2 or 3 frames need 0.25. "
+            f"{result['largest_gain_on_right_data']}, where an alarm needs 0.1, and "
+            f"{result['largest_gain_on_windows']} in the "
+            f"{result['right_windows_of_few_frames']} windows, where 2 or 3 frames need 0.25. "
             f"Of three frames alone: {three['caught']} of {three['can_be_seen']} mistakes caught. "
             f"{result['seconds_per_sequence']} s a sequence. Recorded data absent: {absent}.\n",
             table(["planted", "can be seen", "caught", "named rightly", "missed", "cannot be seen in"], rows),
-            "Most that is missed is small motion sideways alone, where another camera's depth differs by less than the "
-            "noise; one factor on all lengths can never be seen.\n",
+            "Most that is missed is motion sideways alone, where depth of another camera, depth along rays or K of "
+            "half the size differ by no more than drift does; one factor on all lengths can never be seen.\n",
             "`python benchmarks/conventions.py` writes results/conventions.json.\n",
         ]
     )

@@ -29,8 +29,8 @@ Verdict = Literal["agrees", "contradicts", "cannot tell"]
 Compared = list[Comparison | None]
 
 MIN_GAIN = 0.1
-"""Undoing a mistake must explain more by this share of what either explains: above what any undoing gains on right
-data, noisy, drifting and recorded, and below what nearly all planted mistakes gain (`benchmarks/conventions.py`)."""
+"""Undoing a mistake must explain more by this share of what either explains: above the 0.09 that undoing one gained
+at most on right data with strong noise and drift, and below what nearly all planted mistakes gain."""
 
 MIN_GAIN_OF_FEW = 0.25
 """The same for 2 or 3 frames: with one pose among them that odometry had badly, right data gained up to 0.16."""

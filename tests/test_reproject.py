@@ -16,7 +16,7 @@ def wall(z: float, x: float = 0.0) -> Shot:
     """A camera at (x, 0, 0) that looks straight at a wall z metres off."""
     T = np.eye(4)
     T[0, 3] = x
-    return Shot(K, T, np.full((60, 80), z))
+    return Shot(K, T, np.full((60, 80), float(z)))
 
 
 def test_a_view_explains_itself_wholly() -> None:
