@@ -49,8 +49,7 @@ class Diagnosis:
 
     `explained` is the mean share of pixels that the data explain as given, `best` the mistake whose undoing explains
     most, `best_explained` how much, and `gain` what is gained by it (MIN_GAIN); None and 0 where nothing was compared.
-    `residual` and `best_residual` are median relative differences of z-depth without what may be hidden, and
-    `contradicting` the share of what is compared that lies clearly in front of what was measured, as given.
+    `residual` is the median relative difference of z-depth as given, without what may be hidden; NaN where nothing was.
     """
 
     verdict: Verdict
@@ -60,8 +59,6 @@ class Diagnosis:
     best_explained: float = 0.0
     gain: float = 0.0
     residual: float = float("nan")
-    best_residual: float = float("nan")
-    contradicting: float = 0.0
 
 
 def check_frames(frames: Sequence[Frame]) -> Diagnosis:
@@ -100,9 +97,8 @@ def diagnose(shots: Sequence[Shot]) -> Diagnosis:
 
 def _judged(given: Compared, best: str, undone: Compared, least_gain: float) -> Diagnosis:
     gain, share, best_share = _gain(given, undone), _mean(_explained(given)), _mean(_explained(undone))
-    residual, best_residual = _residual(given), _residual(undone)
-    contradicting = _mean(np.array([pair.contradicting for pair in given if pair is not None]))
-    numbers = (share, best, best_share, gain, residual, best_residual, contradicting)
+    residual = _residual(given)
+    numbers = (share, best, best_share, gain, residual)
     if max(share, best_share) < MIN_EXPLAINED:
         return Diagnosis("cannot tell", "the frames have too little in common", *numbers)
     if gain < least_gain or best_share < MIN_EXPLAINED:

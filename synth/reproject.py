@@ -1,7 +1,6 @@
 """Depth of one view, moved into another by the poses, against the depth measured there: arrays in, numbers out.
 
-A pixel that lands behind the measured surface may be hidden by it and is no evidence; one that lands clearly in front
-of it contradicts it, for what was measured there would have been hidden.
+A pixel that lands clearly behind the measured surface may be hidden by it, and says nothing of how exact either is.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ Array = NDArray[np.float64]
 _FALL_OFF = 0.03
 """Relative difference of z-depth at which a pixel's explanation has fallen to 1 / e."""
 _CLEARLY = 0.1
-"""Relative difference beyond which a pixel is behind a surface or in front of it: noise and drift stay below."""
+"""Relative difference beyond which a pixel is behind a surface: noise and drift stay below."""
 _PIXELS = 2500
 
 
@@ -31,26 +30,19 @@ class Shot:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the pixels of one view fare in another.
-
-    All are 0..1 but for the residual, which is NaN where nothing can be compared.
-    """
+    """How the pixels of one view fare in another."""
 
     explained: float
-    """Mean over pixels with depth: 1 where both depths are equal, falling off with their relative difference."""
-    overlap: float
-    """Share of the pixels with depth that land where the other view has depth too."""
+    """Mean over pixels with depth: 1 where both depths are equal, falling off with their relative difference; 0..1."""
     residual: float
-    """Median relative difference of z-depth there, without pixels that may be hidden."""
-    contradicting: float
-    """Share of the overlap that lies clearly in front of what was measured."""
+    """Median relative difference of z-depth, without pixels that may be hidden; NaN where nothing can be compared."""
 
 
 def compare(a: Shot, b: Shot) -> Comparison:
     """Move a lattice of some thousand pixels of `a` into `b`, and compare z-depths."""
     z, pixels = _lattice(a)
     if not len(z):
-        return Comparison(0.0, 0.0, float("nan"), 0.0)
+        return Comparison(0.0, float("nan"))
     T_b_a = np.linalg.inv(b.T_world_cam) @ a.T_world_cam
     p_b = T_b_a[:3, :3] @ (np.linalg.inv(a.K) @ pixels * z) + T_b_a[:3, 3:]
     off = p_b[2] / _measured(p_b, b) - 1
@@ -58,9 +50,7 @@ def compare(a: Shot, b: Shot) -> Comparison:
     unhidden = np.abs(off[off < _CLEARLY])
     return Comparison(
         explained=float(np.exp(-np.abs(off) / _FALL_OFF).sum() / len(z)),
-        overlap=len(off) / len(z),
         residual=float(np.median(unhidden)) if len(unhidden) else float("nan"),
-        contradicting=float((off < -_CLEARLY).mean()) if len(off) else 0.0,
     )
 
 
