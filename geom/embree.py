@@ -16,19 +16,19 @@ from torch import Tensor
 
 from geom.primitives import Primitives
 from geom.raycast import Hit
-from geom.tessellate import tessellate
+from geom.tessellate import Mesh, tessellate
 
 
 class TriangleScene:
-    """One search tree over the triangles of all primitives.
+    """One search tree over triangles: those of a mesh, or of all primitives.
 
     Embree works in float32: keep scenes within about 100 m of the origin, where t is good to 1e-5 relative.
     The mesh of `tessellate` lies inside curved surfaces by at most its `surface_gap`.
 
     Args:
-        primitives: on any device and in any precision; copied, without gradients.
+        shapes: a mesh; or primitives on any device and in any precision, copied, without gradients.
         nthreads: threads for building and casting; 0 leaves the choice to Embree.
-        segments, subdivisions, plane_extent_m: as in `tessellate`.
+        segments, subdivisions, plane_extent_m: as in `tessellate`, for primitives.
 
     Raises:
         ImportError: if Open3D is missing or cannot be loaded; the message says what to install.
@@ -36,7 +36,7 @@ class TriangleScene:
 
     def __init__(
         self,
-        primitives: Primitives,
+        shapes: Primitives | Mesh,
         *,
         nthreads: int = 0,
         segments: int = 64,
@@ -44,7 +44,8 @@ class TriangleScene:
         plane_extent_m: float = 100.0,
     ) -> None:
         open3d = _load_open3d()
-        mesh = tessellate(primitives, segments=segments, subdivisions=subdivisions, plane_extent_m=plane_extent_m)
+        sizes: dict[str, Any] = dict(segments=segments, subdivisions=subdivisions, plane_extent_m=plane_extent_m)
+        mesh = shapes if isinstance(shapes, Mesh) else tessellate(shapes, **sizes)
         self._nthreads = nthreads
         self._as_open3d = open3d.core.Tensor.from_numpy
         self._scene: Any = open3d.t.geometry.RaycastingScene(nthreads=nthreads)
@@ -66,6 +67,10 @@ class TriangleScene:
         """
         answer = self._scene.cast_rays(self._as_open3d(rays), nthreads=self._nthreads)
         return answer["t_hit"].numpy(), self._prim_of_triangle.take(answer["primitive_ids"].numpy(), mode="clip")
+
+    def distance_np(self, points: np.ndarray) -> np.ndarray:
+        """Distance from points, (..., 3) float32, world, metres, to the nearest triangle; (...), without checks."""
+        return self._scene.compute_distance(self._as_open3d(points), nthreads=self._nthreads).numpy()
 
     def occluded_np(self, rays: np.ndarray, t_max: float) -> np.ndarray:
         """Say which rays, laid out as for `cast_np`, meet anything before t_max; (...) bool, without checks."""

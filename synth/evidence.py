@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -24,7 +25,7 @@ from geom.primitives import Primitives
 from geom.se3 import SE3
 from geom.visibility import Partition, partition, silhouette_grid
 from synth.scene import Scene
-from synth.transition import View
+from synth.transition import ROOM, View
 
 _COARSE_RAYS = 256
 _SILHOUETTE_HITS = 3000
@@ -51,13 +52,72 @@ class Evidence(Protocol):
         ...
 
 
-class SolidsEvidence:
+class CastEvidence(ABC):
+    """Evidence of items with surfaces that rays meet."""
+
+    item_ids: tuple[str, ...]
+    kinds: tuple[str, ...]
+    caster: TriangleScene
+    """All that can be met."""
+    owner: NDArray[np.int16]
+    """Item of each answer of `caster`; the last, which an answer of -1 finds, is ROOM."""
+
+    def __init__(self, item_ids: tuple[str, ...], kinds: tuple[str, ...]) -> None:
+        self.item_ids, self.kinds = item_ids, kinds
+        self._items: dict[int, tuple[TriangleScene, Tensor]] = {}
+        self._boxes: dict[tuple[float | int, ...], NDArray[np.float64]] = {}
+
+    @abstractmethod
+    def _alone(self, item_idx: int) -> tuple[TriangleScene, Tensor]:
+        """One item without the rest of the room, and points whose hull holds it."""
+
+    @abstractmethod
+    def _is_inside(self, item_idx: int, origin: Tensor) -> bool:
+        """Whether a point lies inside of an item."""
+
+    @abstractmethod
+    def _new_boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
+        """As `boxes`."""
+
+    def boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
+        """Exact boxes, once for each pose."""
+        # Tasks ask for the same pose many times: the mirrored motion's, once per rival of each object.
+        key = (*T_world_cam.matrix().ravel().tolist(), *camera.K.ravel().tolist(), camera.width, camera.height)
+        if key not in self._boxes:
+            self._boxes[key] = self._new_boxes(T_world_cam, camera)
+        return self._boxes[key]
+
+    def partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
+        """Shares by rays: those that meet the item alone, then what they meet first in the room."""
+        origin = T_world_cam.t
+        if self._is_inside(item_idx, origin):
+            return None
+        if item_idx not in self._items:
+            self._items[item_idx] = self._alone(item_idx)
+        alone, hull = self._items[item_idx]
+        direction, weight, hit = _silhouette(alone, hull, origin, _COARSE_RAYS)
+        fill = float(hit.double().mean())
+        if fill == 0:
+            return None
+        direction, weight, hit = _silhouette(alone, hull, origin, min(int(_SILHOUETTE_HITS / fill), _MAX_RAYS))
+        direction, weight = direction[hit], weight[hit]
+        first = self.owner.take(self.caster.cast_np(_rays(origin, direction))[1], mode="wrap")
+        d_cam = T_world_cam.inverse().rotate(direction)
+        return partition(d_cam, weight, torch.from_numpy(first.astype(np.int64)), item_idx, camera)
+
+    def is_seen(self, p_world: Tensor, T_world_cam: SE3) -> NDArray[np.bool_]:
+        direction = p_world - T_world_cam.t
+        return (~self.caster.occluded(T_world_cam.t, direction, 1 - 1e-3)).numpy()
+
+
+class SolidsEvidence(CastEvidence):
     """Evidence of items made of convex solids, among which nothing else stands."""
 
     def __init__(self, item_ids: tuple[str, ...], kinds: tuple[str, ...], primitives: Primitives) -> None:
-        self.item_ids, self.kinds, self.primitives = item_ids, kinds, primitives
-        self._items: dict[int, tuple[TriangleScene, Tensor]] = {}
-        self._boxes: dict[tuple[float | int, ...], NDArray[np.float64]] = {}
+        super().__init__(item_ids, kinds)
+        self.primitives = primitives
+        # Primitive -1 is a miss: there is nothing beyond the room but the room.
+        self.owner = np.append(primitives.item_idx.numpy(), ROOM).astype(np.int16)
 
     @cached_property
     def caster(self) -> TriangleScene:
@@ -67,42 +127,19 @@ class SolidsEvidence:
     def _solid(self) -> Primitives:
         return self.primitives.select(self.primitives.item_idx >= 0)
 
+    def _parts(self, item_idx: int) -> Primitives:
+        return self.primitives.select(self.primitives.item_idx == item_idx)
+
     def _alone(self, item_idx: int) -> tuple[TriangleScene, Tensor]:
-        """One item without the rest of the room, and points whose hull holds it; made once."""
-        if item_idx not in self._items:
-            parts = self.primitives.select(self.primitives.item_idx == item_idx)
-            self._items[item_idx] = TriangleScene(parts, nthreads=1), _hull(parts)
-        return self._items[item_idx]
+        parts = self._parts(item_idx)
+        return TriangleScene(parts, nthreads=1), _hull(parts)
 
-    def boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
-        """Boxes in closed form, once for each pose."""
-        # Tasks ask for the same pose many times: the mirrored motion's, once per rival of each object.
-        key = (*T_world_cam.matrix().ravel().tolist(), *camera.K.ravel().tolist(), camera.width, camera.height)
-        if key not in self._boxes:
-            box, valid = amodal_boxes(self._solid, T_world_cam.inverse(), camera, len(self.kinds))
-            self._boxes[key] = torch.where(valid[:, None], box, torch.nan).numpy()
-        return self._boxes[key]
+    def _is_inside(self, item_idx: int, origin: Tensor) -> bool:
+        return bool(self._parts(item_idx).contains(origin).any())
 
-    def partition(self, item_idx: int, T_world_cam: SE3, camera: PinholeCamera) -> Partition | None:
-        """Shares by rays: those that meet the item alone, then what they meet first in the room."""
-        origin = T_world_cam.t
-        own = self.primitives.select(self.primitives.item_idx == item_idx)
-        if bool(own.contains(origin).any()):
-            return None
-        alone, hull = self._alone(item_idx)
-        direction, weight, hit = _silhouette(alone, hull, origin, _COARSE_RAYS)
-        fill = float(hit.double().mean())
-        if fill == 0:
-            return None
-        direction, weight, hit = _silhouette(alone, hull, origin, min(int(_SILHOUETTE_HITS / fill), _MAX_RAYS))
-        direction, weight = direction[hit], weight[hit]
-        first = torch.from_numpy(self.caster.cast_np(_rays(origin, direction))[1])
-        first_item = torch.where(first >= 0, self.primitives.item_idx[first], -1)
-        return partition(T_world_cam.inverse().rotate(direction), weight, first_item, item_idx, camera)
-
-    def is_seen(self, p_world: Tensor, T_world_cam: SE3) -> NDArray[np.bool_]:
-        direction = p_world - T_world_cam.t
-        return (~self.caster.occluded(T_world_cam.t, direction, 1 - 1e-3)).numpy()
+    def _new_boxes(self, T_world_cam: SE3, camera: PinholeCamera) -> NDArray[np.float64]:
+        box, valid = amodal_boxes(self._solid, T_world_cam.inverse(), camera, len(self.kinds))
+        return torch.where(valid[:, None], box, torch.nan).numpy()
 
 
 class RoomEvidence(SolidsEvidence):
