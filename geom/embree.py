@@ -44,8 +44,9 @@ class TriangleScene:
         plane_extent_m: float = 100.0,
     ) -> None:
         open3d = _load_open3d()
-        sizes: dict[str, Any] = dict(segments=segments, subdivisions=subdivisions, plane_extent_m=plane_extent_m)
-        mesh = shapes if isinstance(shapes, Mesh) else tessellate(shapes, **sizes)
+        mesh = shapes
+        if isinstance(mesh, Primitives):
+            mesh = tessellate(mesh, segments=segments, subdivisions=subdivisions, plane_extent_m=plane_extent_m)
         self._nthreads = nthreads
         self._as_open3d = open3d.core.Tensor.from_numpy
         self._scene: Any = open3d.t.geometry.RaycastingScene(nthreads=nthreads)

@@ -68,7 +68,7 @@ class MeshScene:
             raise ValueError(
                 f"{f} triangles need as many owners and colours, got {len(self.item_idx)} and {len(self.colors)}"
             )
-        if not (0 <= self.triangles.min() and self.triangles.max() < v):
+        if not (self.triangles.min() >= 0 and self.triangles.max() < v):
             raise ValueError(f"triangles must name vertices 0..{v - 1}, got {self.triangles.max()}")
         if set(np.unique(self.item_idx)) - {ROOM} != set(range(len(self.items))):
             raise ValueError(f"each of {len(self.items)} items must own triangles, and nobody else but the room")
@@ -77,6 +77,8 @@ class MeshScene:
                 f"vertices must lie within {REACH_M:g} m of the origin along each axis, got "
                 f"{np.abs(self.vertices).max():g}; is the unit stated right, or must the scene be moved?"
             )
+        if not (_doubled_area(self.corners) > 0).all():
+            raise ValueError("every triangle must have an area, got one without; was the scene written by hand?")
 
     @property
     def corners(self) -> NDArray[np.float64]:
@@ -120,9 +122,7 @@ class MeshScene:
         if len({item.item_id for item in items}) != len(items):
             raise ValueError("the item_id of each item must be its own, got one twice")
         vertices, triangles, item_idx, colors = (_unpacked(value[name], name) for name in _ARRAYS)
-        return MeshScene(
-            items, _on_grid(vertices), triangles.astype(np.int64), item_idx[:, 0].astype(np.int64), colors
-        )
+        return MeshScene(items, _on_grid(vertices), triangles.astype(np.int64), item_idx[:, 0].astype(np.int64), colors)
 
 
 def build_scene(
@@ -158,8 +158,8 @@ def build_scene(
     return MeshScene(kept, _on_grid(unique), triangles.reshape(-1, 3), new_idx, np.ascontiguousarray(colors))
 
 
-def _doubled_area(steps: NDArray[np.int64]) -> NDArray[np.float64]:
-    a, b, c = steps.transpose(1, 0, 2).astype(np.float64)
+def _doubled_area(corners: NDArray[Any]) -> NDArray[np.float64]:
+    a, b, c = corners.transpose(1, 0, 2).astype(np.float64)
     return np.linalg.norm(np.cross(b - a, c - a), axis=-1)
 
 

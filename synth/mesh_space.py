@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geom.actions import ActionSequence
-from geom.camera import PinholeCamera
 from geom.embree import TriangleScene
 from geom.se3 import SE3
 from synth.free_space import CLEARANCE_M, level_pose
@@ -25,8 +24,10 @@ MAX_STEP_M = 0.25
 """How far the floor may rise or fall below a path, and still be the one that the camera is at home on."""
 _STEP_M = 0.02
 _TRIES, _SHORTLIST, _WAY_M, _MIN_WAYS = 400, 80, 0.5, 2
-_GLANCE = PinholeCamera.from_hfov(math.radians(60), 40, 30)
 _SEEN, _TOO_LARGE = 0.01, 0.4
+_U, _V = np.meshgrid(np.linspace(-0.57, 0.57, 40), np.linspace(-0.43, 0.43, 30))
+_GLANCE = np.stack([_U, _V, np.ones_like(_U)], -1).reshape(-1, 3)
+"""Directions of a small picture, 60 degrees wide."""
 
 
 class MeshSpace:
@@ -118,8 +119,9 @@ class MeshSpace:
         if self.scene.items:
             aim = self.scene.corners[self.scene.item_idx == rng.integers(len(self.scene.items))].mean((0, 1)) - place
             heading = math.atan2(aim[0], aim[1]) + rng.uniform(-0.3, 0.3)
-        T_world_cam = level_pose(*place.tolist(), heading)
-        d_world = T_world_cam.rotate(_GLANCE.rays(_GLANCE.pixel_centers().reshape(-1, 2))).numpy()
+        x, y, z = place.tolist()
+        T_world_cam = level_pose(x, y, z, heading)
+        d_world = _GLANCE @ T_world_cam.R.numpy().T
         rays = np.concatenate([np.broadcast_to(place, d_world.shape), d_world], 1).astype(np.float32)
         z_depth, triangle = self.evidence.caster.cast_np(rays)
         if not self.scene.items:

@@ -103,7 +103,7 @@ class MeshWorld(SimulatedWorld):
         to_eye = -self._rays[..., 3:]
         facing = (normal * to_eye).sum(-1)
         normal = normal * np.where(facing < 0, np.float32(-1), np.float32(1))[..., None]
-        light = _AMBIENT * (0.75 + 0.25 * normal[..., 2]) + _SUNLIGHT * np.maximum(normal @ _SUN, 0)
+        light = _AMBIENT * (0.7 + 0.3 * normal[..., 2]) + _SUNLIGHT * np.maximum(normal @ _SUN, 0)
         light += _HEADLIGHT * np.abs(facing) / np.linalg.norm(to_eye, axis=-1)
         image = np.rint(255 * (color * light[..., None]).clip(0, 1) ** (1 / 2.2)).astype(np.uint8)
         image[missed] = _SKY
@@ -113,6 +113,8 @@ class MeshWorld(SimulatedWorld):
 def _smooth_edges(image: NDArray[np.uint8], prim_idx: NDArray[np.int32]) -> NDArray[np.uint8]:
     """Soften the steps along edges: pixels beside another triangle take a small blur."""
     edge = np.zeros(prim_idx.shape, np.uint8)
-    edge[:, 1:] |= prim_idx[:, 1:] != prim_idx[:, :-1]
-    edge[1:] |= prim_idx[1:] != prim_idx[:-1]
-    return cv2.copyTo(cv2.GaussianBlur(image, (3, 3), 0.6), cv2.dilate(edge, np.ones((2, 2), np.uint8)), image)
+    for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
+        differs = prim_idx[here] != prim_idx[there]
+        edge[here] |= differs
+        edge[there] |= differs
+    return np.asarray(cv2.copyTo(cv2.GaussianBlur(image, (3, 3), 0.6), edge, image), np.uint8)
