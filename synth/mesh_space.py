@@ -52,7 +52,7 @@ class MeshSpace:
     def floor_below(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Height above the first surface of the room below each point (n, 3); NaN where that is no floor."""
         height, triangle = _down(self._room, points)
-        return np.where(np.isfinite(height) & self.is_level[triangle], height, np.nan)
+        return np.where(np.isfinite(height) & self.is_level[triangle], height, np.nan).astype(np.float64)
 
     def is_free(self, T_world_cam: SE3, actions: ActionSequence) -> bool:
         """Whether the camera keeps clearance and floor all along: sampled so densely that nothing fits between."""
