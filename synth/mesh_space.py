@@ -70,9 +70,16 @@ class MeshSpace:
         return bool((np.abs(height - height[0]) <= MAX_STEP_M).all())
 
     def is_inside(self, point: NDArray[np.float64]) -> bool:
-        """Whether an item winds around a point."""
-        owners, corners = self.scene.item_idx, self.scene.corners
-        return any(winding(corners[owners == i], point) > 0.5 for i in range(len(self.scene.items)))
+        """Whether an item winds around a point; outside of the box around it none can."""
+        around = (c for c, low, high in self._items if (low <= point).all() and (point <= high).all())
+        return any(winding(corners, point) > 0.5 for corners in around)
+
+    @cached_property
+    def _items(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+        """Corners of each item's triangles, and the lowest and highest of them."""
+        all_corners = self.scene.corners
+        own = (all_corners[self.scene.item_idx == i] for i in range(len(self.scene.items)))
+        return [(corners, corners.min((0, 1)), corners.max((0, 1))) for corners in own]
 
     def sample_anchor(self, rng: np.random.Generator) -> SE3:
         """Draw T_world_cam of a level camera over floor that sees items, those that see more before others.
@@ -83,8 +90,7 @@ class MeshSpace:
         places = self._places(rng)
         seen = [self._look(place, rng) for place in places]
         good = [pose for score, pose in sorted(seen, key=lambda pair: -pair[0]) if score > 0]
-        fit = (T for T in good if self._ways(T) >= _MIN_WAYS and not self.is_inside(T.t.numpy()))
-        found = list(islice(fit, 3))
+        found = list(islice((T for T in good if self._ways(T) >= _MIN_WAYS), 3))
         if not found:
             raise ValueError(
                 f"a camera needs {HEIGHT_M[0]:g} m above a level floor, {CLEARANCE_M:g} m of clearance and an item in "
@@ -111,13 +117,13 @@ class MeshSpace:
         points = np.einsum("nc,ncx->nx", weights, corners) + height[:, None] * [0, 0, 1]
         met, _ = _down(self.evidence.caster, points)
         fits = (np.abs(met - height) < 1e-3) & (self.clearance(points) >= CLEARANCE_M + _STEP_M)
-        return points[fits][:_SHORTLIST]
+        return np.array([p for p in points[fits] if not self.is_inside(p)][:_SHORTLIST]).reshape(-1, 3)
 
     def _look(self, place: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, SE3]:
         """How well the camera sees, and its pose: towards an item, or anywhere where there is none."""
         heading = rng.uniform(-math.pi, math.pi)
         if self.scene.items:
-            aim = self.scene.corners[self.scene.item_idx == rng.integers(len(self.scene.items))].mean((0, 1)) - place
+            aim = self._items[int(rng.integers(len(self.scene.items)))][0].mean((0, 1)) - place
             heading = math.atan2(aim[0], aim[1]) + rng.uniform(-0.3, 0.3)
         x, y, z = place.tolist()
         T_world_cam = level_pose(x, y, z, heading)

@@ -152,7 +152,7 @@ class _Fan:
         within = np.arange(len(ray)) - np.repeat(np.cumsum(counts) - counts, counts)
         candidate = members[np.repeat(start, counts) + within]
         weights = np.einsum("pcx,px->pc", self.sides[candidate], direction[ray])
-        hits = (weights >= 0).all(1) & (weights.sum(1) > 0)
+        hits = (weights >= 0).all(1)
         ray, candidate, distance = ray[hits], candidate[hits], 1 / weights[hits].sum(1)
         order = np.lexsort((distance, ray))
         nearest = order[np.diff(ray[order], prepend=-1) > 0]

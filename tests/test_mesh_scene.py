@@ -131,7 +131,7 @@ def test_names_become_words(tmp_path: Path, name: str, kind: str | None) -> None
 
 def test_parts_belong_to_the_node_that_they_are_called_after(tmp_path: Path) -> None:
     nodes = [
-        {"name": "Living room", "children": [1, 4, 5, 7]},
+        {"name": "Living room", "children": [1, 4, 5, 7, 8]},
         {"name": "Chair", "children": [2, 3]},
         {"name": "Chair_leg", "mesh": 0},
         {"name": "Object_9", "mesh": 0, "translation": [3, 0, 0]},
@@ -139,8 +139,10 @@ def test_parts_belong_to_the_node_that_they_are_called_after(tmp_path: Path) -> 
         {"name": "Table", "children": [6]},
         {"name": "vase", "mesh": 0},
         {"name": "Cube.001", "mesh": 0},
+        {"name": "Living room_shelf", "mesh": 0},
     ]
-    assert items_of(gltf(tmp_path / "a.gltf", nodes)) == [("chair", 2), ("sofa", 2), ("vase", 1), ("room", 1)]
+    expected = [("chair", 2), ("living room shelf", 1), ("sofa", 2), ("vase", 1), ("room", 1)]
+    assert items_of(gltf(tmp_path / "a.gltf", nodes)) == expected
 
 
 def test_walls_of_several_materials_stay_walls(tmp_path: Path) -> None:
@@ -164,9 +166,9 @@ def test_instances_are_numbered_and_a_mirrored_one_keeps_its_outside_outside(tmp
 
 
 def textured(folder: Path, texture: str = "wood.png") -> Path:
-    """Two triangles, one on the red half of a picture and one on the blue half."""
+    """Two triangles, one on the lower left of a picture, which is red, one on the upper right."""
     picture = np.zeros((8, 8, 3), np.uint8)
-    picture[:, :4, 0], picture[:, 4:, 2] = 200, 200
+    picture[:, :4, 0], picture[:, 4:, 2], picture[:4, :, 1] = 200, 200, 100
     Image.fromarray(picture).save(folder / "wood.png")
     (folder / "a.mtl").write_text(f"newmtl wood\nKd 1 1 1\nmap_Kd {texture}\n")
     uv = "vt 0.0 0.0\nvt 0.4 0.0\nvt 0.0 0.4\nvt 0.6 1.0\nvt 1.0 1.0\nvt 1.0 0.6\n"
@@ -178,7 +180,7 @@ def textured(folder: Path, texture: str = "wood.png") -> Path:
 def test_a_texture_gives_each_triangle_its_colour(tmp_path: Path) -> None:
     scene = read_mesh_scene(textured(tmp_path), "z")
     order = np.argsort(scene.corners[..., 2].mean(1))
-    assert scene.colors[order].tolist() == [[200, 0, 0], [0, 0, 200]] and scene.items[0].kind == "crate"
+    assert scene.colors[order].tolist() == [[200, 0, 0], [0, 100, 200]] and scene.items[0].kind == "crate"
 
 
 def test_scene_json_holds_the_exact_geometry(tmp_path: Path) -> None:

@@ -200,7 +200,9 @@ def test_a_camera_does_not_stand_in_a_cupboard(tmp_path: Path) -> None:
     # A cupboard without a bottom over nearly all of the floor: inside of it there is floor below and clearance around.
     import trimesh
 
-    made = furnished(pieces=(*ROOM_PIECES, ITEM_PIECES[5]))
+    # Most of what is worth seeing is in it.
+    chairs = (ITEM_PIECES[1]._replace(node=f"chair {x}", center=(x, -1.8, 0.45)) for x in (-1.5, 0.0, 1.5))
+    made = furnished(pieces=(*ROOM_PIECES, ITEM_PIECES[2], *chairs))
     shell = trimesh.creation.box((5.0, 3.2, 2.4))
     shell.update_faces(shell.face_normals[:, 2] > -0.5)
     made.add_geometry(
