@@ -131,6 +131,8 @@ def _load(path: Path) -> Any:
     try:
         with np.errstate(all="ignore"):
             loaded = trimesh.load_scene(io.BytesIO(data), file_type=kind, resolver=folder, **options)  # type: ignore[arg-type]
+            for frame in loaded.graph.nodes_geometry:
+                loaded.graph[frame]  # finds its place now, or that nodes contain each other
     except Exception as error:  # whatever a damaged file makes trimesh stumble over
         cause = folder.refused or f"{type(error).__name__}: {error}".split("\n")[0]
         raise ValueError(f"{path} is no {kind.upper()} that can be read: {cause}") from None
