@@ -71,6 +71,8 @@ def _how(path: Path, config: dict[str, Any]) -> str:
 
 
 def _about(config: dict[str, Any]) -> str:
+    if "scenes_sha256" in config:
+        return _MESHES
     if config["teacher"] in _TEXTS:
         return _TEXTS[config["teacher"]]
     if "source" in config:
@@ -88,6 +90,10 @@ def _plain(value: Any) -> str:
 _ROOMS = (
     "Simulated rooms, ray cast: picture, depth and ids are exact. Made by Theodolite; Apache-2.0. Some "
     "surfaces carry photographs and textures from scikit-image's data folder (their terms are in its README)."
+)
+_MESHES = (
+    "Simulated scenes from mesh files, ray cast: picture, depth and ids are exact. Each scene.json holds the geometry "
+    "itself; models and their terms are those of the files, which this card does not know."
 )
 _RECORDED = (
     "Frames that were recorded with poses, labelled by geometry; pictures and their terms are those of the source, "

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ except ImportError:
 UNKNOWN_PIXEL = 65535
 _MAX_DEPTH_MM = 65535
 _PNG_END = b"IEND\xaeB`\x82"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
@@ -55,6 +57,23 @@ def only_run(path: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ValueError(f"another run is writing {path.parent}; wait for its end, or use another --out") from None
         yield
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Names that folders may have, each once.
+
+    >>> unique_names(["my room", "my/room", "", "my_room_2"])
+    ['my_room', 'my_room_2', 'scene', 'my_room_2_2']
+    """
+    found: list[str] = []
+    for name in names:
+        safe = _UNSAFE.sub("_", name).strip("._") or "scene"
+        unique, number = safe, 1
+        while unique in found:
+            number += 1
+            unique = f"{safe}_{number}"
+        found.append(unique)
+    return found
 
 
 def link_or_copy(source: Path, target: Path) -> None:

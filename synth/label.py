@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
@@ -19,6 +18,7 @@ from geom.se3 import SE3
 from synth.contents import scene_folders
 from synth.detect import Detector
 from synth.estimate_depth import DepthModel
+from synth.files import unique_names
 from synth.mistakes import check_frames
 from synth.objects import FILE as OBJECTS_FILE
 from synth.objects import Objects, read_objects
@@ -33,7 +33,6 @@ from synth.user_photo import user_photo
 from synth.worlds import SUBSETS, WORLD_MODELS, World
 
 _ROUNDED = 1e-6
-_SAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def rigid(clip: Clip) -> Clip:
@@ -54,13 +53,8 @@ def read_rigid(folder: Path, source_format: str) -> Source:
     Kept, because every scene of it is made from the same reading.
     """
     source = read_source(folder, source_format)
-    names: Counter[str] = Counter()
-    scenes = []
-    for scene in source.scenes:
-        name = _SAFE.sub("_", scene.scene_id).strip("._") or "scene"
-        names[name] += 1
-        unique = name if names[name] == 1 else f"{name}_{names[name]}"
-        scenes.append(replace(scene, scene_id=unique, clips=tuple(map(rigid, scene.clips))))
+    named = zip(unique_names(scene.scene_id for scene in source.scenes), source.scenes, strict=True)
+    scenes = [replace(scene, scene_id=name, clips=tuple(map(rigid, scene.clips))) for name, scene in named]
     return replace(source, scenes=scenes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geom.scale import Scale
 from geom.tessellate import Mesh
-from synth.safe_read import mapping, sequence
+from synth.safe_read import mapping, number, sequence
 from synth.transition import ROOM
 
 GRID_M = 1e-5
@@ -23,7 +23,7 @@ MAX_ITEMS = 1000
 REACH_M = 100.0
 """No vertex is further from the origin along an axis: rays are cast in float32 (`geom.embree`)."""
 
-MESH_SCALE = Scale("metric", "mesh file, lengths by its format or as stated")
+UPS = ("y", "z")
 
 _ARRAYS = {"vertices": ("<i4", 3), "triangles": ("<u4", 3), "item_idx": ("<i2", 1), "colors": ("u1", 3)}
 
@@ -36,11 +36,52 @@ class MeshItem:
     kind: str
 
 
+@dataclass(frozen=True)
+class MeshSource:
+    """Where a scene is from, and what was taken for up and for a metre there.
+
+    Args:
+        file: name of the file, without its folder.
+        up: axis of the file that points up, "y" or "z".
+        units_per_m: how many units of the file make a metre.
+        stated: whether the user said so; else the format does (glTF: y and metres).
+
+    Raises:
+        ValueError: if up is another axis, or units_per_m no number > 0.
+    """
+
+    file: str
+    up: str = "y"
+    units_per_m: float = 1.0
+    stated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.up not in UPS:
+            raise ValueError(f"up must be 'y' or 'z', got {self.up!r}")
+        if not number(self.units_per_m, "units_per_m") > 0:
+            raise ValueError(f"units_per_m must be a number > 0, got {self.units_per_m}")
+
+    @property
+    def scale(self) -> Scale:
+        """What the scene's metres rest on."""
+        unit = "in metres" if self.units_per_m == 1 else f"{self.units_per_m:g} units per metre"
+        return Scale("metric", f"mesh file, {unit} and {self.up} up, {'as stated' if self.stated else 'as glTF is'}")
+
+    @staticmethod
+    def from_dict(value: Any) -> MeshSource:
+        """Rebuild what `asdict` made; raises ValueError if it is something else."""
+        value = mapping(value, "the source of a mesh scene", "file", "up", "units_per_m", "stated")
+        if not isinstance(value["stated"], bool):
+            raise ValueError(f"stated must be true or false, got {value['stated']!r}")
+        return MeshSource(str(value["file"]), str(value["up"]), value["units_per_m"], value["stated"])
+
+
 @dataclass(frozen=True, eq=False)
 class MeshScene:
     """Triangles in the world (z up, metres), each with an owner and a colour.
 
     Args:
+        source: the file that it was read from.
         items: the objects that may be asked about.
         vertices: (v, 3) float64, world, metres, whole multiples of `GRID_M`.
         triangles: (f, 3) int64 rows of vertices, none without area; counter-clockwise seen from outside.
@@ -51,6 +92,7 @@ class MeshScene:
         ValueError: if sizes differ, an index is out of range, there is nothing or too much, or it reaches too far.
     """
 
+    source: MeshSource
     items: tuple[MeshItem, ...]
     vertices: NDArray[np.float64]
     triangles: NDArray[np.int64]
@@ -105,7 +147,7 @@ class MeshScene:
             name: base64.b64encode(arrays[name].astype(dtype).tobytes()).decode()
             for name, (dtype, _) in _ARRAYS.items()
         }
-        return {"items": [{"item_id": i.item_id, "kind": i.kind} for i in self.items], "grid_m": GRID_M, **packed}
+        return {"source": asdict(self.source), "items": [asdict(i) for i in self.items], "grid_m": GRID_M, **packed}
 
     @staticmethod
     def from_dict(value: Any) -> MeshScene:
@@ -114,18 +156,21 @@ class MeshScene:
         Raises:
             ValueError: if a key is missing, an array is no base64 of its type, or as for the class.
         """
-        value = mapping(value, "a mesh scene", "items", "grid_m", *_ARRAYS)
+        value = mapping(value, "a mesh scene", "source", "items", "grid_m", *_ARRAYS)
         if value["grid_m"] != GRID_M:
             raise ValueError(f"grid_m must be {GRID_M}, got {value['grid_m']!r}")
         entries = [mapping(item, "an item", "item_id", "kind") for item in sequence(value["items"], "items")]
         items = tuple(MeshItem(str(item["item_id"]), str(item["kind"])) for item in entries)
         if len({item.item_id for item in items}) != len(items):
             raise ValueError("the item_id of each item must be its own, got one twice")
+        source = MeshSource.from_dict(value["source"])
         vertices, triangles, item_idx, colors = (_unpacked(value[name], name) for name in _ARRAYS)
-        return MeshScene(items, _on_grid(vertices), triangles.astype(np.int64), item_idx[:, 0].astype(np.int64), colors)
+        rows, owner = triangles.astype(np.int64), item_idx[:, 0].astype(np.int64)
+        return MeshScene(source, items, _on_grid(vertices), rows, owner, colors)
 
 
 def build_scene(
+    source: MeshSource,
     items: tuple[MeshItem, ...],
     corners: NDArray[np.float64],
     item_idx: NDArray[np.int64],
@@ -134,6 +179,7 @@ def build_scene(
     """Put loose triangles on the grid, join corners that meet, and drop triangles without area and items without any.
 
     Args:
+        source: the file that they are from.
         items: candidates.
         corners: (f, 3, 3) world, metres.
         item_idx: (f,) owner of each triangle.
@@ -155,7 +201,7 @@ def build_scene(
     left = np.unique(item_idx[item_idx != ROOM])
     new_idx = np.where(item_idx == ROOM, ROOM, np.searchsorted(left, item_idx))
     kept = tuple(items[int(i)] for i in left)
-    return MeshScene(kept, _on_grid(unique), triangles.reshape(-1, 3), new_idx, np.ascontiguousarray(colors))
+    return MeshScene(source, kept, _on_grid(unique), triangles.reshape(-1, 3), new_idx, np.ascontiguousarray(colors))
 
 
 def _doubled_area(corners: NDArray[Any]) -> NDArray[np.float64]:

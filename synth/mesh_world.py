@@ -14,7 +14,7 @@ from geom.actions import ActionSequence
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from synth.mesh_evidence import MeshEvidence
-from synth.mesh_scene import MESH_SCALE, MeshScene
+from synth.mesh_scene import MeshScene
 from synth.mesh_space import MeshSpace
 from synth.presets import Preset
 from synth.simulated_world import SimulatedWorld
@@ -44,8 +44,6 @@ class MeshWorld(SimulatedWorld):
         ValueError: if there is no place for a camera; the message says what was looked for.
     """
 
-    scale = MESH_SCALE
-
     def __init__(
         self,
         scene: MeshScene,
@@ -57,7 +55,7 @@ class MeshWorld(SimulatedWorld):
         labels_only: bool,
         stages: Stages,
     ) -> None:
-        self.scene, self.scene_id, self.preset = scene, scene_id, preset
+        self.scene, self.scene_id, self.preset, self.scale = scene, scene_id, preset, scene.source.scale
         self.labels_only, self.stages = labels_only, stages
         # One stream each, so that asking for more trajectories moves no anchor; spawning would change the seed.
         camera_seed, self.motion_seed = (np.random.SeedSequence([*seed.generate_state(4).tolist(), k]) for k in (0, 1))
@@ -66,10 +64,7 @@ class MeshWorld(SimulatedWorld):
             self.evidence = MeshEvidence(scene)
             self.space = MeshSpace(self.evidence)
             self.camera = PinholeCamera.from_hfov(math.radians(rng.uniform(*_HFOV_DEG)), *image_size)
-            try:
-                self.T_world_anchor = self.space.sample_anchor(rng)
-            except ValueError as error:
-                raise ValueError(f"scene {scene_id!r}: {error}") from None
+            self.T_world_anchor = self.space.sample_anchor(rng)
 
     def scene_json(self, files: list[Files]) -> dict[str, Any]:
         return {"type": "mesh", "scene_id": self.scene_id, **self.scene.to_dict()}

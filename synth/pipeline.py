@@ -177,8 +177,10 @@ def _claim_folder(out: Path, subset: Path, config: Recipe) -> None:
 
 def _check_same(there: dict[str, Any], mine: dict[str, Any], subset: Path) -> None:
     for part, values in mine.items():
-        for key, value in values.items():
-            found = there.get(part, {}).get(key)
+        said = there.get(part, {})
+        # Also what only the other one has: scenes from files and rooms are both called simulated.
+        for key in dict.fromkeys([*values, *said]):
+            found, value = said.get(key), values.get(key)
             if found != value:
                 raise ValueError(
                     f"{subset} was made with {key} = {found!r}, this call has {value!r}: "

@@ -13,11 +13,12 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.mesh_scene import MAX_TRIANGLES, MeshItem, MeshScene, build_scene
+from synth.mesh_scene import MAX_TRIANGLES, MeshItem, MeshScene, MeshSource, build_scene
 from synth.safe_read import MAX_PIXELS, inside
 from synth.transition import ROOM
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
+GLTF = (".glb", ".gltf")
+SUFFIXES = (*GLTF, ".obj", ".ply")
 MAX_FILE_BYTES = 512 * 2**20
 MAX_KIND_LETTERS = 40
 
@@ -36,7 +37,7 @@ _FORMATS = {"gltf", "glb", "fbx", "dae", "obj", "ply", "blend"}
 _NEW_WORD = re.compile(r"(?<=[^\W\d_])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 
 
-def read_mesh_scene(path: Path, up: str | None = None, units_per_m: float = 1.0) -> MeshScene:
+def read_mesh_scene(path: Path, up: str | None = None, units_per_m: float | None = None) -> MeshScene:
     """Read a scene whose named nodes are its objects.
 
     A node that has triangles is an object, called by its name: "pottedPlant.001" is a potted plant. Names that say
@@ -47,15 +48,15 @@ def read_mesh_scene(path: Path, up: str | None = None, units_per_m: float = 1.0)
 
     Args:
         path: a .glb, .gltf, .obj or .ply file; what it refers to must lie in its folder.
-        up: "y" or "z", the axis that points up in OBJ and PLY; None for glTF, which says so itself (y).
-        units_per_m: how many units of an OBJ or PLY file make a metre; 1 for glTF.
+        up: "y" or "z", the axis of the file that points up. OBJ and PLY do not say, so it must be stated; glTF is y up
+            by its specification, which is what None stands for.
+        units_per_m: how many units of the file make a metre; likewise, glTF is in metres by its specification.
 
     Raises:
-        ImportError: if trimesh is missing; the message says what to install.
-        ValueError: if the file is missing, damaged, empty or too large, refers to files that are missing or outside
-            its folder, or up and units are not what its format needs.
+        ValueError: if trimesh is not installed; the file is missing, damaged, empty or too large, or refers to files
+            that are missing or outside its folder; or up and units are not stated where its format does not say them.
     """
-    _check_request(path, up, units_per_m)
+    source = _source(path, up, units_per_m)
     loaded = _load(path)
     _check_counts(loaded, path)
     # By name, so that items have one order in every format.
@@ -68,16 +69,16 @@ def read_mesh_scene(path: Path, up: str | None = None, units_per_m: float = 1.0)
         corners.append(_corners(mesh, matrix, path))
         item_idx.append(np.full(len(mesh.faces), owner_idx.get(owner, ROOM)))
         colors.append(_colors(mesh, path))
-    up_is_y = up != "z"
-    placed = np.concatenate(corners) / units_per_m
-    placed = np.stack([placed[..., 0], -placed[..., 2], placed[..., 1]], -1) if up_is_y else placed
+    placed = np.concatenate(corners) / source.units_per_m
+    if source.up == "y":
+        placed = np.stack([placed[..., 0], -placed[..., 2], placed[..., 1]], -1)
     try:
-        return build_scene(items, placed, np.concatenate(item_idx), np.concatenate(colors))
+        return build_scene(source, items, placed, np.concatenate(item_idx), np.concatenate(colors))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _check_request(path: Path, up: str | None, units_per_m: float) -> None:
+def _source(path: Path, up: str | None, units_per_m: float | None) -> MeshSource:
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
         raise ValueError(f"a mesh scene is one of {', '.join(SUFFIXES)}, got {path.name!r}")
@@ -85,13 +86,13 @@ def _check_request(path: Path, up: str | None, units_per_m: float) -> None:
         raise ValueError(f"{path} is missing")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ValueError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB; simplify it first")
-    if not (np.isfinite(units_per_m) and units_per_m > 0):
-        raise ValueError(f"units_per_m must be a number > 0, got {units_per_m}")
-    if kind in (".glb", ".gltf"):
-        if up not in (None, "y") or units_per_m != 1:
-            raise ValueError(f"glTF is y up and in metres, got up {up!r} and {units_per_m} units per metre; leave both")
-    elif up not in ("y", "z"):
-        raise ValueError(f"{kind[1:].upper()} does not say which way is up: state up as 'y' or 'z', got {up!r}")
+    if kind not in GLTF and up is None:
+        raise ValueError(f"up must be stated, y or z: {path} does not say it, as no {kind[1:].upper()} does")
+    if kind not in GLTF and units_per_m is None:
+        unit = "1 for metres, 100 for centimetres"
+        raise ValueError(f"units_per_m must be stated, {unit}: {path} does not say it, as no {kind[1:].upper()} does")
+    stated = up is not None or units_per_m is not None
+    return MeshSource(path.name, up or "y", 1.0 if units_per_m is None else float(units_per_m), stated)
 
 
 class _Folder:
@@ -122,7 +123,7 @@ def _load(path: Path) -> Any:
     try:
         import trimesh
     except ImportError:
-        raise ImportError("reading mesh files needs trimesh: pip install -e '.[mesh]'") from None
+        raise ValueError("reading mesh files needs trimesh: pip install 'theodolite[mesh]'") from None
     kind, data, folder = path.suffix.lower()[1:], path.read_bytes(), _Folder(path.parent)
     options: dict[str, Any] = {"process": False}
     if kind == "obj":
@@ -150,7 +151,7 @@ def _check_counts(loaded: Any, path: Path) -> None:
 
 def _file_names(path: Path) -> set[str] | None:
     """Names of the nodes that a glTF file has itself; None for other formats."""
-    if path.suffix.lower() not in (".glb", ".gltf"):
+    if path.suffix.lower() not in GLTF:
         return None
     data = path.read_bytes()
     if path.suffix.lower() == ".glb":

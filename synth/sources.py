@@ -7,6 +7,7 @@ from pathlib import Path
 
 from synth.read_colmap import is_colmap, read_colmap
 from synth.read_hy import is_hy, read_hy
+from synth.read_mesh import SUFFIXES
 from synth.read_nerfstudio import is_nerfstudio, read_nerfstudio
 from synth.read_photo import is_photo, read_photo
 from synth.read_re10k import is_re10k, read_re10k
@@ -25,6 +26,8 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
 }
 """Name of a format to how a folder of it is told and read."""
 
+_MESHES = "questions about mesh files are made by theodolite generate --scenes"
+
 
 def read_source(folder: Path, source_format: str = "auto") -> Source:
     """Read trajectories that exist already.
@@ -37,7 +40,8 @@ def read_source(folder: Path, source_format: str = "auto") -> Source:
         ValueError: if the folder is not there, its format is unknown or not single, or it is damaged as a whole.
     """
     if not folder.is_dir():
-        raise ValueError(f"a source is a folder, but {folder} is {'a file' if folder.exists() else 'not there'}")
+        hint = f"; {_MESHES}" if folder.suffix.lower() in SUFFIXES else ""
+        raise ValueError(f"a source is a folder, but {folder} is {'a file' if folder.exists() else 'not there'}{hint}")
     if source_format == "auto":
         source_format = _told(folder)
     if source_format not in FORMATS:
@@ -51,5 +55,7 @@ def _told(folder: Path) -> str:
         return fitting[0]
     if fitting:
         raise ValueError(f"{folder} looks like {' and like '.join(fitting)}; say which by --source-format")
-    found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-    raise ValueError(f"{folder} has none of the formats {', '.join(FORMATS)}; found in it: {found}")
+    names = sorted(path.name for path in folder.iterdir())
+    found = ", ".join(names[:8]) or "nothing"
+    hint = f"; {_MESHES}" if any(name.lower().endswith(SUFFIXES) for name in names) else ""
+    raise ValueError(f"{folder} has none of the formats {', '.join(FORMATS)}; found in it: {found}{hint}")

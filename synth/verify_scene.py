@@ -12,9 +12,11 @@ import numpy as np
 
 from synth.dataset import SETTINGS_FILE, Mismatch
 from synth.files import sha256
+from synth.mesh_scene import MeshScene, MeshSource
 from synth.presets import PHOTO_PRESET_NAME
 from synth.scene import Scene
 from synth.twin import Array, TwinCamera, TwinRoom
+from synth.twin_mesh import TwinMesh
 from synth.twin_motion import motion_matrix, read_steps
 from synth.twin_photo import TwinPhoto
 from synth.twin_recorded import TwinPixels, TwinSolids
@@ -71,6 +73,8 @@ class SceneFiles:
         """The second implementation that suits the scene."""
         if self.scene["type"] == "room":
             return TwinRoom(self.scene)
+        if self.scene["type"] == "mesh":
+            return TwinMesh(self.scene)
         if self.scene["type"] == "photo":
             return TwinPhoto(self.folder, self.scene)
         return TwinSolids(self.scene) if self.scene["objects"] == "solids" else TwinPixels(self.folder, self.scene)
@@ -79,6 +83,11 @@ class SceneFiles:
     def is_recorded(self) -> bool:
         """Whether the scene is made of frames that existed already."""
         return self.scene["type"] == "recorded"
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the scene is solids or triangles, and its camera's size and motions were asked for."""
+        return self.scene["type"] in ("room", "mesh")
 
     def camera(self, traj_id: str, frame: int) -> TwinCamera:
         """Camera of one frame. The first frame's is one for all trajectories, so that what it sees is found once."""
@@ -114,9 +123,9 @@ def check_trajectories(files: SceneFiles) -> list[Mismatch]:
 def _scene_faults(files: SceneFiles):
     if files.scene["scene_id"] != files.folder.name:
         yield "scene_id", files.scene["scene_id"], files.folder.name
-    if files.scene["type"] == "room":
+    if files.is_simulated:
         try:  # what rays do not meet, such as a colour, must at least be what a scene may hold
-            Scene.from_dict({key: value for key, value in files.scene.items() if key != "type"})
+            _rebuilt(files.scene)
         except ValueError as error:
             yield "scene.json", str(error), "a scene as it was written"
     folders = {path.name for path in files.folder.glob("traj_*")}
@@ -124,6 +133,15 @@ def _scene_faults(files: SceneFiles):
         yield f"{name}/traj.json", "no such file", "the poses of this folder"
     for digest, views in () if files.is_recorded else repeated_pictures(files.trajectories):
         yield f"picture of {', '.join(views)}", digest, "a picture for each view"
+
+
+def _rebuilt(scene: dict[str, Any]) -> Scene | MeshScene:
+    """The scene that scene.json holds."""
+    held = {key: value for key, value in scene.items() if key != "type"}
+    if scene["type"] == "room":
+        return Scene.from_dict(held)
+    del held["scene_id"]
+    return MeshScene.from_dict(held)
 
 
 def _trajectory_faults(files: SceneFiles, traj_id: str, traj: dict[str, Any]):
@@ -154,18 +172,18 @@ def _start_faults(files: SceneFiles, traj: dict[str, Any], first: Any):
 def _field_faults(files: SceneFiles, traj: dict[str, Any]):
     """What traj.json says besides poses and pictures: known words, and true of the motion and the settings."""
     config, kind, done = files.settings["config"], files.scene["type"], actions_of(traj)
-    is_room = kind == "room"
     expected = {
         "kind": motion_kind(len(read_steps(done))),
-        "preset": config["preset"] if is_room else _PRESET_NAMES[kind],
+        "preset": config["preset"] if files.is_simulated else _PRESET_NAMES[kind],
         "motion": motion_known(config["teacher"]),
         "convention": CONVENTION,
     }
     if not files.is_recorded:
         expected["actions"] = {"commanded": done, "executed": done}
-    if is_room:
+    if files.is_simulated:
         width, height = config["image_size"]
-        expected |= {"width": width, "height": height, "scale": ROOM_SCALE.to_dict()}
+        scale = ROOM_SCALE if kind == "room" else MeshSource.from_dict(files.scene["source"]).scale
+        expected |= {"width": width, "height": height, "scale": scale.to_dict()}
     for key, value in expected.items():
         if traj[key] != value:
             yield key, traj[key], value

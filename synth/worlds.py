@@ -1,4 +1,4 @@
-"""What a dataset is made from, scene by scene: a simulated room, a photograph with depth, recorded frames."""
+"""What a dataset is made from, scene by scene: a simulated room, a mesh, a photograph with depth, recorded frames."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ GENERATED = ("render", "depthwarp")
 WORLD_MODELS = ("svc", "worldfm", "hy_worldplay")
 """Teachers whose frames nobody has compared with the poses yet."""
 
-TEACHERS = {"room": ("render",), "photo": ("depthwarp",), "recorded": ("recorded", *WORLD_MODELS)}
+TEACHERS = {
+    "room": ("render",),
+    "mesh": ("render",),
+    "photo": ("depthwarp",),
+    "recorded": ("recorded", *WORLD_MODELS),
+}
 """Type of a scene to the teachers that may show it."""
 
 MOTION = {"executed": "as commanded", "check": "not needed: the camera is simulated"}

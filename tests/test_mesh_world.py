@@ -249,7 +249,7 @@ def test_a_scene_without_items_still_has_an_anchor(tmp_path: Path) -> None:
     ("pieces", "message"),
     [
         (ITEM_PIECES, "level floor that belongs to the room, there is none"),
-        ((Piece("floor", BOX, (0, 0, 0), (0.1, 0.1, 0.01)), *ITEM_PIECES[:1]), "'room_0': a camera needs"),
+        ((Piece("floor", BOX, (0, 0, 0), (0.1, 0.1, 0.01)), *ITEM_PIECES[:1]), "^a camera needs"),
         ((ROOM_PIECES[0], Piece("ceiling", BOX, (0, 0, 1.3), (4, 4, 0.1)), ITEM_PIECES[1]), "is the unit stated right"),
     ],
 )

@@ -22,7 +22,7 @@ from synth import twin_mesh
 from synth.evidence import Sight
 from synth.free_space import level_pose
 from synth.mesh_evidence import MeshEvidence
-from synth.mesh_scene import MeshScene, build_scene
+from synth.mesh_scene import MeshScene, MeshSource, build_scene
 from synth.mesh_world import MeshWorld
 from synth.presets import PRESETS
 from synth.read_mesh import read_mesh_scene
@@ -171,7 +171,9 @@ def ball_scene(triangles: int) -> MeshScene:
     item, around = ball(triangles, 0.5), ball(400, 4.0)[:, ::-1]
     owner = np.repeat([0, ROOM], [len(item), len(around)])
     colors = np.full((len(owner), 3), 100, np.uint8)
-    return build_scene((MeshItem("ball_1", "ball"),), np.concatenate([item, around]), owner, colors)
+    return build_scene(
+        MeshSource("ball.glb"), (MeshItem("ball_1", "ball"),), np.concatenate([item, around]), owner, colors
+    )
 
 
 @pytest.mark.parametrize("distance", [0.6, 1.0, 3.0])

@@ -1,4 +1,4 @@
-"""`theodolite generate`: a labelled dataset from simulated rooms."""
+"""`theodolite generate`: a labelled dataset from simulated rooms, or from scenes in mesh files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ class Options(CommonOptions):
     out: Path
     """folder of the dataset; the same command goes on where an interrupted one stopped"""
     num_scenes: int
-    """number of simulated rooms"""
+    """number of simulated rooms; with --scenes, of cameras in each file"""
+    scenes: Path | None = None
+    """GLB, glTF, OBJ or PLY file, or folder of such files, to be taken instead of our rooms: named nodes are the
+    objects, and cameras stand where there is floor and clearance (extra `mesh`)"""
+    up: Literal["y", "z"] | None = None
+    """axis of these files that points up: OBJ and PLY do not say, so it must be stated; glTF is y up"""
+    units_per_m: float | None = None
+    """units of these files that make a metre: 1 = metres, 100 = centimetres; likewise, glTF is in metres"""
     image_size: tuple[int, int] = field(default=(512, 512), metadata={"metavar": ("W", "H")})
     """width and height of the pictures, pixels, 32 to 8192 each way"""
     tasks: str = ",".join(TASKS)
@@ -45,6 +52,10 @@ class Options(CommonOptions):
         super().__post_init__()
         if self.num_scenes < 1:
             raise ValueError(f"--num-scenes must be 1 or more, got {self.num_scenes}")
+        if self.scenes is None:
+            for name, value in (("--up", self.up), ("--units-per-m", self.units_per_m)):
+                if value is not None:
+                    raise ValueError(f"{name} says how mesh files are read: it must go with --scenes, got {value}")
         parse_tasks(self.tasks)
         worker_count(self.workers)
 
@@ -59,17 +70,14 @@ def run(options: Options) -> Outcome:
 def _config(options: Options) -> GenerateConfig:
     from synth.pipeline import GenerateConfig
 
+    kept = ("num_scenes", "seed", "image_size", "teacher", "preset", "phrasing", "labels_only")
+    asked = {"tasks": parse_tasks(options.tasks), **{name: getattr(options, name) for name in kept}}
     with in_words_of(Options):
-        return GenerateConfig(
-            num_scenes=options.num_scenes,
-            seed=options.seed,
-            image_size=options.image_size,
-            tasks=parse_tasks(options.tasks),
-            teacher=options.teacher,
-            preset=options.preset,
-            phrasing=options.phrasing,
-            labels_only=options.labels_only,
-        )
+        if options.scenes is None:
+            return GenerateConfig(**asked)
+        from synth.mesh_files import MeshConfig
+
+        return MeshConfig(**asked, scenes=options.scenes, up=options.up, units_per_m=options.units_per_m)
 
 
 def make_subset(out: Path, config: Recipe, workers: int) -> dict[str, Any]:
