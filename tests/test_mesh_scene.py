@@ -264,7 +264,7 @@ def test_truncated_files_are_refused(tmp_path: Path, name: str, share: float) ->
         exported(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(ValueError, match="that can be read"):
-        read_mesh_scene(path, "z" if name == "a.ply" else None)
+        read_mesh_scene(path, *(("z", 1.0) if name == "a.ply" else ()))
 
 
 def test_a_small_file_that_places_one_mesh_too_often_is_refused(
