@@ -2,7 +2,8 @@
 
 All rays of a question start at one camera centre. Seen from there a triangle is a pyramid, and a ray meets it if it
 lies on the inner side of three planes: three products of a direction with vectors that are known before. Directions
-are sorted into cells of a cube around the centre, and each cell keeps the triangles whose cone reaches into its own.
+are sorted into cells of a cube around the centre, and each cell keeps the triangles that may reach into it: on one face
+of the cube by the box around the triangle there, across its edges by the cones around triangle and cell.
 """
 
 from __future__ import annotations
@@ -98,10 +99,9 @@ class _Fan:
         # From within its plane a triangle is a line, which no ray meets: no product with NaN is >= 0.
         return normals / np.where(volume == 0, np.nan, volume)[:, None, None]
 
-    @cached_property
-    def _cones(self) -> tuple[Array, Array]:
-        """Axis (f, 3) and half angle (f,) of a cone around each triangle; pi where the cap would not be convex."""
-        unit = self.corners / np.maximum(np.linalg.norm(self.corners, axis=2, keepdims=True), 1e-12)
+    def _cones(self, which: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Axis (n, 3) and half angle (n,) of a cone around some triangles; pi where the cap would not be convex."""
+        unit = self.corners[which] / np.maximum(np.linalg.norm(self.corners[which], axis=2, keepdims=True), 1e-12)
         axis = unit.sum(1)
         axis /= np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-12)
         least = np.einsum("fcx,fx->fc", unit, axis).min(1)
@@ -110,7 +110,19 @@ class _Fan:
     @cached_property
     def cells(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Triangles of each cell, one cell after the other, and where each cell starts, (cells + 1,)."""
-        axis, angle = self._cones
+        with np.errstate(divide="ignore", invalid="ignore"):
+            face, across = _on_cube(self.corners)
+        is_on_one = (face == face[:, :1]).all(1) & np.isfinite(across).all((1, 2))
+        on_one, on_more = np.flatnonzero(is_on_one), np.flatnonzero(~is_on_one)
+        some, rest = _in_boxes(face[on_one, 0], across[on_one]), self._in_cones(on_more)
+        of = np.concatenate([some[0], rest[0]])
+        triangle = np.concatenate([on_one[some[1]], on_more[rest[1]]])
+        order = np.argsort(of, kind="stable")
+        return triangle[order], np.searchsorted(of[order], np.arange(6 * _CELLS**2 + 1))
+
+    def _in_cones(self, which: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Cells whose cones meet those of triangles: cell and place in `which` of each pair."""
+        axis, angle = self._cones(which)
         coarse_axis, coarse_angle = _cell_cones(_COARSE)
         cell, triangle = np.nonzero(_meet(coarse_axis, coarse_angle, axis, angle))
         fine_axis, fine_angle = _cell_cones(_CELLS)
@@ -118,9 +130,7 @@ class _Fan:
         near = np.einsum("psx,px->ps", fine_axis[inner], axis[triangle])
         reach = np.minimum(fine_angle[inner] + angle[triangle][:, None], np.pi)
         pair, sub = np.nonzero(near >= np.cos(reach) - 1e-9)
-        of, triangle = inner[pair, sub], triangle[pair]
-        order = np.argsort(of, kind="stable")
-        return triangle[order], np.searchsorted(of[order], np.arange(6 * _CELLS**2 + 1))
+        return inner[pair, sub], triangle[pair]
 
     def first(self, direction: Array, among: NDArray[np.intp] | None) -> tuple[Array, NDArray[np.intp]]:
         """Nearest hit of each ray: t and triangle, inf and -1 where there is none."""
@@ -146,10 +156,9 @@ class _Fan:
 
     def _meet_some(self, direction: Array, members: Any, start: Any, counts: Any, t: Array, triangle: Any) -> None:
         """Fill t and triangle for rays that have `counts` candidates each, from place `start` of `members`."""
-        ray = np.repeat(np.arange(len(direction)), counts)
+        ray, within = _counted(counts)
         if not len(ray):
             return
-        within = np.arange(len(ray)) - np.repeat(np.cumsum(counts) - counts, counts)
         candidate = members[np.repeat(start, counts) + within]
         weights = np.einsum("pcx,px->pc", self.sides[candidate], direction[ray])
         hits = (weights >= 0).all(1)
@@ -170,12 +179,41 @@ def _meet(axis: Array, angle: Array, other_axis: Array, other_angle: Array) -> N
 
 def _cell_of(direction: Array, n: int) -> NDArray[np.intp]:
     """Cell of each direction: the face of a cube, then the row and column among n x n squares on it."""
-    k = np.abs(direction).argmax(1)
-    rows = np.arange(len(direction))
-    most = direction[rows, k]
-    across = np.stack([direction[rows, (k + 1) % 3], direction[rows, (k + 2) % 3]], -1) / np.abs(most)[:, None]
-    i, j = np.clip(((across + 1) / 2 * n).astype(int), 0, n - 1).T
-    return (2 * k + (most < 0)) * n * n + i * n + j
+    face, across = _on_cube(direction)
+    i, j = _squares(across, n).T
+    return face * n * n + i * n + j
+
+
+def _on_cube(direction: Array) -> tuple[NDArray[np.intp], Array]:
+    """Face of a cube that each direction (..., 3) leads to, (...), and where on it, (..., 2) within -1..1."""
+    k = np.abs(direction).argmax(-1)[..., None]
+    most, u, v = (np.take_along_axis(direction, (k + s) % 3, -1) for s in range(3))
+    return (2 * k + (most < 0))[..., 0], np.concatenate([u, v], -1) / np.abs(most)
+
+
+def _squares(across: Array, n: int) -> NDArray[np.intp]:
+    """Row and column among n x n squares on a face."""
+    return np.clip(((across + 1) / 2 * n).astype(int), 0, n - 1)
+
+
+def _in_boxes(face: NDArray[np.intp], across: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Cells in the box around each triangle, whose corners are on one face: cell and place of each pair.
+
+    Args:
+        face: (n,).
+        across: corners there, (n, 3, 2).
+    """
+    low, high = _squares(across.min(1) - 1e-9, _CELLS), _squares(across.max(1) + 1e-9, _CELLS)
+    rows, cols = (high - low + 1).T
+    triangle, within = _counted(rows * cols)
+    i, j = low[triangle, 0] + within // cols[triangle], low[triangle, 1] + within % cols[triangle]
+    return face[triangle] * _CELLS**2 + i * _CELLS + j, triangle
+
+
+def _counted(counts: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Each n counts[n] times, and the numbers 0..counts[n] - 1 beside it."""
+    n = np.repeat(np.arange(len(counts)), counts)
+    return n, np.arange(len(n)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 @lru_cache(2)
