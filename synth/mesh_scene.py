@@ -65,7 +65,9 @@ class MeshSource:
     def scale(self) -> Scale:
         """What the scene's metres rest on."""
         unit = "in metres" if self.units_per_m == 1 else f"{self.units_per_m:g} units per metre"
-        return Scale("metric", f"mesh file, {unit} and {self.up} up, {'as stated' if self.stated else 'as glTF is'}")
+        return Scale(
+            "metric", f"mesh file, {unit} and {self.up} up, {'as stated' if self.stated else 'as glTF specifies'}"
+        )
 
     @staticmethod
     def from_dict(value: Any) -> MeshSource:

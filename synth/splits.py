@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -46,7 +47,13 @@ def _number(text: str, part: str) -> float:
 
 
 def scene_key(folder: Path) -> str:
-    """What a scene shows: the fingerprint of its first picture, so that two clips of one photograph stay together."""
+    """What a scene shows: the fingerprint of its first picture, so that two clips of one photograph stay together.
+
+    Of a mesh it is that of the triangles, so that all cameras in one file stay together too.
+    """
+    scene = json.loads((folder / "scene.json").read_bytes())
+    if scene["type"] == "mesh":
+        return hashlib.sha256((scene["vertices"] + scene["triangles"]).encode()).hexdigest()
     return hashlib.sha256((folder / "input" / "000.png").read_bytes()).hexdigest()
 
 

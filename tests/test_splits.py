@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -47,12 +48,26 @@ def test_fewer_scenes_than_splits_are_refused() -> None:
         assign_splits(["a", "b", "a"], DEFAULT)
 
 
+def key_of(folder: Path, scene: dict[str, str], picture: bytes) -> str:
+    (folder / "input").mkdir(parents=True)
+    (folder / "scene.json").write_text(json.dumps(scene))
+    (folder / "input" / "000.png").write_bytes(picture)
+    return scene_key(folder)
+
+
 def test_the_key_of_a_scene_is_what_it_shows(tmp_path: Path) -> None:
-    for name, data in (("a", b"one"), ("b", b"one"), ("c", b"two")):
-        (tmp_path / name / "input").mkdir(parents=True)
-        (tmp_path / name / "input" / "000.png").write_bytes(data)
-    keys = [scene_key(tmp_path / name) for name in "abc"]
+    pictures = {"a": b"one", "b": b"one", "c": b"two"}
+    keys = [key_of(tmp_path / name, {"type": "photo"}, picture) for name, picture in pictures.items()]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_all_cameras_in_one_mesh_file_have_one_key(tmp_path: Path) -> None:
+    meshes = {"a": ("AAAA", "BBBB"), "b": ("AAAA", "BBBB"), "c": ("AAAB", "BBBB"), "d": ("AAAA", "BBBA")}
+    keys = [
+        key_of(tmp_path / name, {"type": "mesh", "vertices": v, "triangles": t}, name.encode())
+        for name, (v, t) in meshes.items()
+    ]
+    assert keys[0] == keys[1] and len(set(keys)) == 3
 
 
 @pytest.mark.parametrize(
