@@ -1,7 +1,7 @@
 """What decides the object questions: boxes and visible shares of every item of a scene, from any camera.
 
 `Evidence` is the one interface that tasks know. A simulated scene answers it by Embree and closed-form boxes
-(`RoomEvidence`), a photograph by its lifted pixels (`synth.depthwarp`).
+(`RoomEvidence`) or boxes of all vertices (`synth.mesh_evidence`), a photograph by its lifted pixels (`synth.depthwarp`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from theodolite import __version__
 COMMANDS = {
     "convert": "a dataset in the format that a trainer reads, split by scene",
     "demo": "a small verified dataset from rooms and from a photograph, with a page to look at",
-    "generate": "a labelled dataset from simulated rooms",
+    "generate": "a labelled dataset from simulated rooms, or from scenes in mesh files",
     "imagine": "trajectories that a world model imagines, started where it is installed",
     "label": "questions about transitions that exist already: recorded, or made by a world model",
     "plan": "camera poses for an action sequence",
