@@ -1,7 +1,8 @@
 """What decides the object questions: boxes and visible shares of every item of a scene, from any camera.
 
-`Evidence` is the one interface that tasks know. A simulated scene answers it by Embree and closed-form boxes
-(`RoomEvidence`) or boxes of all vertices (`synth.mesh_evidence`), a photograph by its lifted pixels (`synth.depthwarp`).
+`Evidence` is the one interface that tasks know. A simulated room answers it by Embree and closed-form boxes
+(`RoomEvidence`), a mesh by Embree and its vertices (`synth.mesh_evidence`), a photograph by its lifted pixels
+(`synth.depthwarp`).
 """
 
 from __future__ import annotations
