@@ -28,6 +28,8 @@ _SEEN, _TOO_LARGE = 0.01, 0.4
 _U, _V = np.meshgrid(np.linspace(-0.57, 0.57, 40), np.linspace(-0.43, 0.43, 30))
 _GLANCE = np.stack([_U, _V, np.ones_like(_U)], -1).reshape(-1, 3)
 """Directions of a small picture, 60 degrees wide."""
+_BEARING = np.arange(8) * math.pi / 4
+_ALL_ROUND = np.stack([np.cos(_BEARING), np.sin(_BEARING), np.zeros(8)], -1)
 
 
 class MeshSpace:
@@ -93,9 +95,9 @@ class MeshSpace:
         found = list(islice((T for T in good if self._ways(T) >= _MIN_WAYS), 3))
         if not found:
             raise ValueError(
-                f"a camera needs {HEIGHT_M[0]:g} m above a level floor, {CLEARANCE_M:g} m of clearance and an item in "
-                f"view; of {_TRIES} places over the floor {len(places)} have clearance and {len(good)} see anything; "
-                "is the unit stated right, and which way is up?"
+                f"a camera needs {HEIGHT_M[0]:g} m above a level floor, {CLEARANCE_M:g} m of floor and clearance "
+                f"around it and an item in view; of {_TRIES} places over the floor {len(places)} have both, {len(good)} see "
+                "anything; is the unit stated right, and which way is up?"
             )
         return found[int(rng.integers(len(found)))]
 
@@ -117,6 +119,9 @@ class MeshSpace:
         points = np.einsum("nc,ncx->nx", weights, corners) + height[:, None] * [0, 0, 1]
         met, _ = _down(self.evidence.caster, points)
         fits = (np.abs(met - height) < 1e-3) & (self.clearance(points) >= CLEARANCE_M + _STEP_M)
+        # The edge of a wall is level too.
+        around = self.floor_below((points[:, None] + CLEARANCE_M * _ALL_ROUND).reshape(-1, 3)).reshape(_TRIES, -1)
+        fits &= (np.abs(around - height[:, None]) <= MAX_STEP_M).all(1)
         return np.array([p for p in points[fits] if not self.is_inside(p)][:_SHORTLIST]).reshape(-1, 3)
 
     def _look(self, place: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, SE3]:

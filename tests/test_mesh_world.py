@@ -265,3 +265,10 @@ def test_surfaces_are_seen_until_something_stands_between(scene: MeshScene) -> N
     points = torch.tensor([[2.3, -0.8, 0.7], [2.95, -0.8, 0.7], [1.0, 0.5, 0.0]]).double()
     assert evidence.is_seen(points, T).tolist() == [True, False, True]
     assert isinstance(solids(), SolidsEvidence) and set(evidence.kinds) == set(KINDS)
+
+
+def test_a_camera_does_not_stand_on_the_edge_of_a_wall(tmp_path: Path) -> None:
+    # The floor on its side, as if y were up: 10 cm of it are level.
+    edge = Piece("floor", BOX, (0, 0, 0), (3.0, 0.05, 2.0))
+    with pytest.raises(ValueError, match="of 400 places over the floor 0 have both, 0 see anything; is the unit"):
+        world_of(scene_of(tmp_path, (edge, Piece("chair", BOX, (0, 1.5, 2.5), (0.4, 0.4, 0.4)))))
