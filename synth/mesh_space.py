@@ -96,8 +96,8 @@ class MeshSpace:
         if not found:
             raise ValueError(
                 f"a camera needs {HEIGHT_M[0]:g} m above a level floor, {CLEARANCE_M:g} m of floor and clearance "
-                f"around it and an item in view; of {_TRIES} places over the floor {len(places)} have both, {len(good)} see "
-                "anything; is the unit stated right, and which way is up?"
+                f"around it and an item in view; of {_TRIES} places over the floor {len(places)} have both, "
+                f"{len(good)} see anything; is the unit stated right, and which way is up?"
             )
         return found[int(rng.integers(len(found)))]
 

@@ -81,7 +81,7 @@ class MeshWorld(SimulatedWorld):
             z_depth, item_idx = np.where(missed, np.float32(np.nan), z_depth), np.where(missed, UNKNOWN, item_idx)
         return View(z_depth, item_idx.astype(np.int16, copy=False), image)
 
-    def is_free(self, actions: ActionSequence) -> bool:
+    def allows(self, actions: ActionSequence) -> bool:
         return self.space.is_free(self.T_world_anchor, actions)
 
     @cached_property

@@ -11,13 +11,12 @@ import numpy as np
 
 from geom.actions import ActionSequence
 from geom.se3 import SE3
-from synth.case import Claims
 from synth.depthwarp import MAX_HOLES, PHOTO_PRESET, PhotoEvidence, hole_share
 from synth.photo import MaskedObject, Photo, PhotoObject
 from synth.read_depth import as_kept
 from synth.stages import Stages
 from synth.transition import Trajectory, View
-from synth.worlds import MOTION, AnchoredWorld, Files, motion_kind
+from synth.worlds import AnchoredWorld, Files, motion_kind
 
 _SINGLES, _MULTIS = 12, 12
 
@@ -25,7 +24,7 @@ _SINGLES, _MULTIS = 12, 12
 class PhotoWorld(AnchoredWorld):
     """A photograph and some motions from where it was taken; its world is the photo camera's frame."""
 
-    teacher = "depthwarp"
+    teacher, preset = "depthwarp", PHOTO_PRESET
     evidence: PhotoEvidence
 
     def __init__(
@@ -41,7 +40,7 @@ class PhotoWorld(AnchoredWorld):
         self._left_out = left_out or {}
         # What the dataset's depth raster can hold is what counts, so that labels can be computed again from it.
         self.photo = replace(photo, z_depth=as_kept(photo.z_depth))
-        self.camera = photo.camera
+        self.camera, self.scale = photo.camera, photo.scale
         self.T_world_anchor = SE3.identity()
         self.evidence = PhotoEvidence(self.photo)
 
@@ -65,6 +64,10 @@ class PhotoWorld(AnchoredWorld):
         with self.stages("warp"):
             return self.evidence.view(T_world_cam, self.camera)
 
+    def allows(self, actions: ActionSequence) -> bool:
+        """Whether the view is mostly known."""
+        return hole_share(self.view(actions.pose())) <= MAX_HOLES
+
     def trajectories(self, left_out: Counter[str]) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
         """Draw small motions, and keep those whose view is mostly known."""
         left_out.update(self._left_out)
@@ -73,24 +76,11 @@ class PhotoWorld(AnchoredWorld):
         multis = [PHOTO_PRESET.multi[i] for i in rng.permutation(len(PHOTO_PRESET.multi))[:_MULTIS]]
         for number, family in enumerate(singles + multis):
             kind = motion_kind(len(family.kinds))
-            traj = self._trajectory(f"{number:02d}_{family.name}", family.sample(rng))
-            if hole_share(self.view(traj.T_world_cam[1])) > MAX_HOLES:
+            actions = family.sample(rng)
+            if not self.allows(actions):
                 left_out[f"trajectory: more than {MAX_HOLES:.0%} of the view was never seen"] += 1
                 continue
-            yield traj, {"teacher": self.teacher, "kind": kind, "preset": PHOTO_PRESET.name, "motion": MOTION}
-
-    def _trajectory(self, traj_id: str, actions: ActionSequence) -> Trajectory:
-        T_world_cam = SE3.stack([self.T_world_anchor, actions.pose()])
-        return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, self.photo.scale)
-
-    def claims(self, traj: Trajectory) -> Claims:
-        """Claims whose view would be mostly known too."""
-
-        def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
-            claim = PHOTO_PRESET.propose(traj.actions, rng)
-            return claim if claim and hole_share(self.view(claim[1].pose())) <= MAX_HOLES else None
-
-        return propose
+            yield self._trajectory(f"{number:02d}_{family.name}", actions), self._about(kind)
 
 
 def _outline(item: PhotoObject | MaskedObject) -> dict[str, Any]:

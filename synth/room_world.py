@@ -64,5 +64,5 @@ class RoomWorld(SimulatedWorld):
                 image = self._shader.shade(self.camera, T_world_cam, hit)
         return View(z_depth, item_idx, image)
 
-    def is_free(self, actions: ActionSequence) -> bool:
+    def allows(self, actions: ActionSequence) -> bool:
         return feasible(self.free_space, self.T_world_anchor, actions)

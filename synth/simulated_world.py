@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
@@ -11,14 +10,11 @@ from typing import Any
 import numpy as np
 
 from geom.actions import ActionSequence
-from geom.scale import Scale
 from geom.se3 import SE3
-from synth.case import Claims
 from synth.evidence import CastEvidence
-from synth.presets import Preset
 from synth.stages import Stages
 from synth.transition import Trajectory
-from synth.worlds import MOTION, AnchoredWorld
+from synth.worlds import AnchoredWorld
 
 _TRIES = 40
 _OF_EACH_KIND = 6
@@ -28,17 +24,9 @@ class SimulatedWorld(AnchoredWorld):
     """One scene, one anchor, and the trajectories from it. Who derives from it sets the attributes."""
 
     teacher = "render"
-    scene_id: str
-    preset: Preset
-    """Distribution of the motions."""
-    scale: Scale
     evidence: CastEvidence
     stages: Stages
     motion_seed: np.random.SeedSequence
-
-    @abstractmethod
-    def is_free(self, actions: ActionSequence) -> bool:
-        """Whether the camera can do this from the anchor without coming too near to anything."""
 
     @cached_property
     def _d_cam(self) -> np.ndarray:
@@ -62,7 +50,7 @@ class SimulatedWorld(AnchoredWorld):
         done: set[ActionSequence] = set()
         for number, (kind, draw) in enumerate(self._draws(rng)):
             drawn = (draw() for _ in range(_TRIES))
-            found = next((d for d in drawn if d[1] not in done and self.is_free(d[1])), None)
+            found = next((d for d in drawn if d[1] not in done and self.allows(d[1])), None)
             if found is None:
                 left_out[f"trajectory: no free path in {_TRIES} draws of a {kind.replace('_', '-')} motion"] += 1
                 continue
@@ -81,20 +69,3 @@ class SimulatedWorld(AnchoredWorld):
         if self.preset.name == "theodolite":
             return [(k, partial(self.preset.sample, rng, k[:-5])) for k, _ in kinds for _ in range(_OF_EACH_KIND)]
         return [(k, lambda f=f: (f.name, f.sample(rng))) for k, families in kinds for f in families]
-
-    def _trajectory(self, traj_id: str, actions: ActionSequence) -> Trajectory:
-        T_world_after = self.T_world_anchor @ actions.pose()
-        T_world_cam = SE3.stack([self.T_world_anchor, T_world_after])
-        return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, self.scale)
-
-    def _about(self, kind: str) -> dict[str, Any]:
-        return {"teacher": self.teacher, "kind": kind, "preset": self.preset.name, "motion": MOTION}
-
-    def claims(self, traj: Trajectory) -> Claims:
-        """Claims that there is space for too."""
-
-        def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
-            claim = self.preset.propose(traj.actions, rng)
-            return claim if claim and self.is_free(claim[1]) else None
-
-        return propose

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
+from geom.actions import ActionSequence
 from geom.camera import PinholeCamera
 from geom.scale import Scale
 from geom.se3 import SE3
 from synth.case import Claims
 from synth.evidence import Evidence, Sight
+from synth.presets import Preset
 from synth.stages import Stages
 from synth.transition import Trajectory, View
 
@@ -124,13 +128,22 @@ class World(Protocol):
 class AnchoredWorld(ABC):
     """What worlds have in common whose trajectories all start from one view, and whose teacher shows any pose."""
 
+    teacher: str
+    scene_id: str
     evidence: Evidence
     camera: PinholeCamera
     T_world_anchor: SE3
+    preset: Preset
+    """Distribution of the motions."""
+    scale: Scale
 
     @abstractmethod
     def view(self, T_world_cam: SE3) -> View:
         """What the teacher shows from a pose."""
+
+    @abstractmethod
+    def allows(self, actions: ActionSequence) -> bool:
+        """Whether the camera can do this from the anchor, and the teacher show what it sees then."""
 
     @cached_property
     def _before(self) -> Sight:
@@ -150,6 +163,23 @@ class AnchoredWorld(ABC):
     def witness(self, traj: Trajectory, left_out: Counter[str]) -> dict[int, float]:
         """Nothing: the teacher shows what the geometry says, and nobody else was there."""
         return {}
+
+    def _trajectory(self, traj_id: str, actions: ActionSequence) -> Trajectory:
+        T_world_after = self.T_world_anchor @ actions.pose()
+        T_world_cam = SE3.stack([self.T_world_anchor, T_world_after])
+        return Trajectory(traj_id, self.camera, T_world_cam, actions, actions, self.scale)
+
+    def _about(self, kind: str) -> dict[str, Any]:
+        return {"teacher": self.teacher, "kind": kind, "preset": self.preset.name, "motion": MOTION}
+
+    def claims(self, traj: Trajectory) -> Claims:
+        """Claims that are allowed too."""
+
+        def propose(rng: np.random.Generator) -> tuple[str, ActionSequence] | None:
+            claim = self.preset.propose(traj.actions, rng)
+            return claim if claim and self.allows(claim[1]) else None
+
+        return propose
 
 
 @runtime_checkable

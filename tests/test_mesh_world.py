@@ -186,7 +186,7 @@ def test_claims_are_motions_that_there_is_space_for(scene: MeshScene) -> None:
     world, rng = world_of(scene), np.random.default_rng(0)
     traj = next(iter(world.trajectories(Counter())))[0]
     claims = [claim for claim in (world.claims(traj)(rng) for _ in range(100)) if claim]
-    assert len(claims) > 10 and all(world.is_free(actions) for _, actions in claims)
+    assert len(claims) > 10 and all(world.allows(actions) for _, actions in claims)
     assert all(actions != traj.actions for _, actions in claims)
 
 
