@@ -31,6 +31,21 @@ class Frame:
     """Units of the depth picture in a metre."""
 
 
+def of_size(camera: PinholeCamera, size: tuple[int, int]) -> PinholeCamera:
+    """The camera of its picture made smaller or larger, (width, height), as intrinsics of full pictures are kept beside.
+
+    Raises:
+        ValueError: if the picture has another shape, by more than rounding to whole pixels gives.
+    """
+    whole = camera.width, camera.height
+    if abs(size[0] * whole[1] - size[1] * whole[0]) > sum(whole):
+        raise ValueError(
+            f"its intrinsics are of {whole[0]} x {whole[1]} pixels, but its picture has {size[0]} x {size[1]}, which is"
+            " another shape; was it turned or cropped after they were found?"
+        )
+    return camera if whole == size else camera.resize(*size)
+
+
 @dataclass(frozen=True)
 class Clip:
     """One trajectory: frames in order, and what the camera was told to do between them."""

@@ -214,6 +214,10 @@ def test_blender_angles_and_names_without_suffix(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"k1": 0.1}, "lens distortion"),
+        ({"camera_model": "OPENCV_FISHEYE"}, "OPENCV_FISHEYE bends lines"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "EQUIRECTANGULAR bends lines"),
+        ({"is_fisheye": True}, "bends lines"),
+        ({"w": 60, "h": 80}, "another shape"),
         ({"fl_x": 0}, "focal lengths must be > 0"),
         ({"w": 80.5}, "whole pixels"),
         ({"frames": []}, "got 0: it lists no more"),
@@ -261,6 +265,10 @@ def test_binary_models_are_those_of_the_text(tmp_path: Path) -> None:
 def test_colmap_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="OPENCV bends lines; undistort"):
         read_source(colmap(tmp_path / "bent", "OPENCV", "70 72 41 29 0.1 0 0 0"))
+    # No coefficient is zero or none at all, and still it is no pinhole.
+    for model, lens in (("OPENCV_FISHEYE", "70 72 41 29 0 0 0 0"), ("SIMPLE_RADIAL_FISHEYE", "70 41 29 0")):
+        with pytest.raises(ValueError, match=f"{model} bends lines"):
+            read_source(colmap(tmp_path / model, model, lens))
     folder = colmap(tmp_path / "lost")
     shutil.rmtree(folder / "images")
     with pytest.raises(ValueError, match="picture is in neither"):
@@ -269,6 +277,37 @@ def test_colmap_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (folder / "sparse" / "0" / "images.txt").write_text("nonsense\n")
     with pytest.raises(ValueError, match="no COLMAP model that can be read|at least 2 frames"):
         read_source(folder)
+
+
+@pytest.mark.parametrize(("size", "is_read"), [((80, 60), True), ((40, 30), True), ((27, 20), True), ((60, 80), False)])
+def test_colmap_pictures_made_smaller_are_read_and_turned_ones_refused(size, is_read: bool, tmp_path: Path) -> None:
+    colmap(tmp_path)
+    for path in (tmp_path / "images").iterdir():
+        Image.new("RGB", size).save(path)
+    if not is_read:
+        with pytest.raises(ValueError, match="another shape; was it turned"):
+            read_source(tmp_path)
+        return
+    K_read = only_clip(read_source(tmp_path)).frames[0].camera.K
+    assert K_read[0].tolist() == pytest.approx([70 * size[0] / 80, 0, 41 * size[0] / 80])
+    assert K_read[1].tolist() == pytest.approx([0, 72 * size[1] / 60, 29 * size[1] / 60])
+
+
+def test_re10k_lines_that_bend_are_counted(tmp_path: Path) -> None:
+    path = re10k(tmp_path) / "clip.txt"
+    lines = path.read_text().splitlines()
+    lines[1] = " ".join([*lines[1].split()[:5], "0.1", *lines[1].split()[6:]])
+    path.write_text("\n".join(lines))
+    source = read_source(tmp_path)
+    assert len(only_clip(source).frames) == 2 and "undistort" in " ".join(source.left_out)
+
+
+def test_blender_angles_may_differ_each_way(tmp_path: Path) -> None:
+    frames = json.loads((nerfstudio(tmp_path) / "transforms.json").read_text())["frames"]
+    angles = {"camera_angle_x": math.radians(60), "camera_angle_y": math.radians(50)}
+    (tmp_path / "transforms.json").write_text(json.dumps(angles | {"frames": frames}))
+    camera = only_clip(read_source(tmp_path)).frames[0].camera
+    assert float(camera.vfov) == pytest.approx(math.radians(50))
 
 
 def test_what_is_not_stated_is_asked_for(tmp_path: Path) -> None:
