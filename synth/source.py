@@ -31,8 +31,18 @@ class Frame:
     """Units of the depth picture in a metre."""
 
 
+def frame_name(picture: Path) -> str:
+    """How files beside a picture call its frame: its name without `.color` and the suffix; other dots are its own.
+
+    >>> [frame_name(Path(name)) for name in ("frame-000001.color.png", "rgb/1305031102.175304.png")]
+    ['frame-000001', '1305031102.175304']
+    """
+    before, color, _ = picture.name.rpartition(".color.")
+    return before if color else picture.stem
+
+
 def of_size(camera: PinholeCamera, size: tuple[int, int]) -> PinholeCamera:
-    """The camera of its picture made smaller or larger, (width, height), as intrinsics of full pictures are kept beside.
+    """The camera of its picture made smaller or larger, (width, height): intrinsics are often those of the full one.
 
     Raises:
         ValueError: if the picture has another shape, by more than rounding to whole pixels gives.
@@ -103,6 +113,8 @@ class SourceScene:
     scene_id: str
     clips: tuple[Clip, ...]
     anchor: Path | None = None
+    called: str = ""
+    """What the source calls it, where `scene_id` was changed to be a folder's name."""
 
 
 @dataclass
