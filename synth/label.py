@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from synth.detect import Detector
 from synth.estimate_depth import DepthModel
 from synth.mistakes import check_frames
 from synth.objects import FILE as OBJECTS_FILE
-from synth.objects import Objects, read_objects
+from synth.objects import Masks, Objects, Outlines, read_objects
 from synth.photo_world import PhotoWorld
 from synth.recorded_world import RecordedWorld
-from synth.source import Clip, Source, SourceScene
+from synth.source import Clip, Source, SourceScene, frame_name
 from synth.sources import read_source
 from synth.spoken import MAX_LIFT_M, MAX_TILT_DEG, Limits
 from synth.stages import Stages
@@ -54,13 +55,15 @@ def read_rigid(folder: Path, source_format: str) -> Source:
     Kept, because every scene of it is made from the same reading.
     """
     source = read_source(folder, source_format)
-    names: Counter[str] = Counter()
-    scenes = []
+    names: list[str] = []
     for scene in source.scenes:
         name = _SAFE.sub("_", scene.scene_id).strip("._") or "scene"
-        names[name] += 1
-        unique = name if names[name] == 1 else f"{name}_{names[name]}"
-        scenes.append(replace(scene, scene_id=unique, clips=tuple(map(rigid, scene.clips))))
+        tries = chain([name], (f"{name}_{n}" for n in count(2)))
+        names.append(next(each for each in tries if each not in names))
+    scenes = [
+        replace(scene, scene_id=name, called=scene.scene_id, clips=tuple(map(rigid, scene.clips)))
+        for name, scene in zip(names, source.scenes, strict=True)
+    ]
     return replace(source, scenes=scenes)
 
 
@@ -118,8 +121,22 @@ class LabelConfig:
         for model in (self._objects, self._guess):
             if isinstance(model, Detector | DepthModel):
                 model.ready()
+        self._refuse_doubtful_names()
         if not self.trust_source:
             self._refuse_mistakes()
+
+    def _refuse_doubtful_names(self) -> None:
+        """Refuse masks or outlines of frames that share their name with another, as those of several clips do."""
+        if not isinstance(self._objects, Masks | Outlines):
+            return
+        pictures: dict[str, Path] = {}
+        for frame in (frame for scene in self._scenes for clip in scene.clips for frame in clip.frames):
+            name = frame_name(frame.picture)
+            if (other := pictures.setdefault(name, frame.picture)) != frame.picture:
+                raise ValueError(
+                    f"masks and outlines tell frames by their names, which must differ, but {name} is {frame.picture}"
+                    f" and {other}; label each folder by itself, or give the pictures other names"
+                )
 
     def _refuse_mistakes(self) -> None:
         """Refuse a source whose depths contradict its poses or intrinsics."""

@@ -401,3 +401,50 @@ def test_a_job_carries_what_was_asked_for_and_not_the_source(recorded_room: Path
     sent = pickle.dumps(config)
     assert len(sent) < 2000
     assert pickle.loads(sent).scene_ids() == config.scene_ids()
+
+
+def test_boxes_are_found_by_the_name_that_the_source_gives_its_scene(recorded_room: Path, tmp_path: Path) -> None:
+    """A folder's name may hold spaces and any letters; the dataset's may not."""
+    source = tmp_path / "Büro eins"
+    shutil.copytree(recorded_room, source)
+    box = {"kind": "crate", "min": [-0.5, 2.0, 0.0], "max": [0.5, 3.0, 1.0]}
+    (source / "objects.json").write_text(json.dumps({"Büro eins": [box]}))
+    _, left_out, subset = labelled(tmp_path / "data", source, pairs=2, tasks=("A2",))
+    assert "scene: no objects are known" not in left_out
+    assert [path.name for path in (subset / "scenes").iterdir()] == ["B_ro_eins"]
+
+
+def test_scenes_get_different_folders_whatever_they_are_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from synth import label as label_module
+    from synth.source import Source, SourceScene
+
+    scenes = [SourceScene(name, ()) for name in ("a b", "a_b", "a_b_2", "...", "a b")]
+    monkeypatch.setattr(label_module, "read_source", lambda *_: Source("svc", scenes))
+    label_module.read_rigid.cache_clear()
+    found = label_module.read_rigid(tmp_path, "auto").scenes
+    label_module.read_rigid.cache_clear()
+    assert [scene.scene_id for scene in found] == ["a_b", "a_b_2", "a_b_2_2", "scene", "a_b_3"]
+    assert [scene.called for scene in found] == ["a b", "a_b", "a_b_2", "...", "a b"]
+
+
+@needs_golden
+def test_outlines_of_pictures_with_one_name_are_refused(tmp_path: Path) -> None:
+    """All clips of a tree have a picture 000: whose outlines are these?"""
+    square = {"kind": "cup", "polygon": [[5, 5], [20, 5], [20, 20]]}
+    (tmp_path / "objects.json").write_text(json.dumps({"outlines": {"000": [square]}}))
+    with pytest.raises(ValueError, match="names, which must differ, but 000 is"):
+        LabelConfig(GOLDEN / "scenes_svc" / "svc_teacher_generation", objects=tmp_path / "objects.json")
+
+
+def test_declared_metres_hold_for_the_limits_too(recorded_room: Path, tmp_path: Path) -> None:
+    """A lift of 8 cm is too much in metres, however long the path is."""
+    source = as_nerfstudio(recorded_room, tmp_path / "source")
+    whole = json.loads((source / "transforms.json").read_text())
+    whole["frames"] = whole["frames"][:3]
+    for row, (ahead, up) in zip(whole["frames"], ((0, 0), (1, 0.08), (4, 0)), strict=True):
+        row["transform_matrix"] = [[1, 0, 0, 0], [0, 1, 0, up], [0, 0, 1, -ahead], [0, 0, 0, 1]]
+        del row["depth_file_path"]
+    (source / "transforms.json").write_text(json.dumps(whole))
+    _, left_out, _ = labelled(tmp_path / "data", source, scale="metric")
+    assert left_out["pair: not_planar: too much lift"] == 4
+    assert verify(tmp_path / "data").mismatches == []
