@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recordings import poses, record_room, simulated_room
+from recordings import as_nerfstudio, as_numbered, as_tum, poses, record_room, simulated_room
 
 from geom.actions import parse_actions, same_motion
 from geom.boxes import box_iou
@@ -284,47 +284,7 @@ def test_poses_of_few_digits_are_made_rigid_and_it_is_said(recorded_room: Path, 
     assert any("rotations were rounded" in note for note in scene["clips"]["all"]["notes"])
 
 
-def as_nerfstudio(room: Path, out: Path) -> Path:
-    """The same recording as nerfstudio has it: OpenGL poses, depth beside the pictures."""
-    (out / "images").mkdir(parents=True)
-    frames = []
-    for path in sorted(room.glob("*.pose.txt")):
-        name = path.name.split(".")[0]
-        for part, suffix in (("color", ""), ("depth", "_depth")):
-            shutil.copy(room / f"{name}.{part}.png", out / "images" / f"{name}{suffix}.png")
-        row = {"file_path": f"images/{name}.png", "depth_file_path": f"images/{name}_depth.png"}
-        frames.append(row | {"transform_matrix": (np.loadtxt(path) @ np.diag([1.0, -1, -1, 1])).tolist()})
-        shutil.copy(room / f"{name}.segm.png", out)
-    shutil.copy(room / "objects.json", out)
-    (fx, _, cx), (_, fy, cy), _ = json.loads((room / "camera.json").read_text())["K"]
-    lens = {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": 160, "h": 120, "depth_unit_scale_factor": 0.001}
-    (out / "transforms.json").write_text(json.dumps(lens | {"frames": frames}))
-    return out
-
-
-def as_tum(room: Path, out: Path) -> Path:
-    """The same recording as TUM has it: lists with time stamps, quaternions."""
-    from scipy.spatial.transform import Rotation
-
-    out.mkdir()
-    lists: dict[str, list[str]] = {"rgb": [], "depth": [], "groundtruth": []}
-    for n, path in enumerate(sorted(room.glob("*.pose.txt"))):
-        name, T = path.name.split(".")[0], np.loadtxt(path)
-        for part in ("color", "depth", "segm"):
-            shutil.copy(room / f"{name}.{part}.png", out)
-        lists["rgb"].append(f"{n}.0 {name}.color.png")
-        lists["depth"].append(f"{n}.01 {name}.depth.png")
-        numbers = [*T[:3, 3], *Rotation.from_matrix(T[:3, :3]).as_quat()]
-        lists["groundtruth"].append(" ".join([f"{n}.005", *(f"{v:.12g}" for v in numbers)]))
-    for name, lines in lists.items():
-        (out / f"{name}.txt").write_text("\n".join(["# made by a test", *lines]))
-    shutil.copy(room / "objects.json", out)
-    stated = json.loads((room / "camera.json").read_text()) | {"quaternion": "xyzw"}
-    (out / "camera.json").write_text(json.dumps(stated))
-    return out
-
-
-@pytest.mark.parametrize(("write", "scale"), [(as_nerfstudio, "metric"), (as_tum, "as_read")])
+@pytest.mark.parametrize(("write", "scale"), [(as_nerfstudio, "metric"), (as_tum, "as_read"), (as_numbered, "as_read")])
 def test_the_format_changes_no_label(write: Any, scale: str, recorded_room: Path, tmp_path: Path) -> None:
     """One recording in the conventions of another program asks the same and answers the same."""
     here, _, _ = labelled(tmp_path / "here", recorded_room, pairs=10, scale=scale)
