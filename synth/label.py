@@ -114,8 +114,12 @@ class LabelConfig:
         Limits(self.max_tilt_deg, self.max_lift_m)
         if self.detector is not None and self.objects is not None:
             raise ValueError("objects must come from a file or from a detector, got both")
+        if self.kinds and self.detector is None:
+            raise ValueError(f"kinds are what a detector looks for, but there is no detector: {', '.join(self.kinds)}")
         if self.pairs is not None and self.pairs < 1:
             raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
+        if self.depth_model is not None and self._read.source_format != "photo":
+            raise ValueError(f"depth_model guesses depth of photographs alone, but this is {self._read.source_format}")
         # Read here, so that a source that cannot be read is refused before a folder is made for its labels.
         _ = self._scenes, self._objects
         for model in (self._objects, self._guess):

@@ -29,6 +29,8 @@ def is_re10k(folder: Path) -> bool:
 
 
 def _looks_right(path: Path) -> bool:
+    if not path.is_file():
+        return False
     with path.open(encoding="utf-8", errors="replace") as file:
         first, second = file.readline(2000), file.readline(2000)
     return first.strip().startswith(("http://", "https://")) and len(second.split()) == _NUMBERS

@@ -266,6 +266,8 @@ def test_a_sequence_that_tilts_is_left_out_as_not_planar(tmp_path: Path) -> None
         ({"seed": -1}, "seed must be"),
         ({"max_tilt_deg": 50.0}, "max_tilt_deg must be"),
         ({"max_lift_m": float("nan")}, "max_lift_m must be"),
+        ({"kinds": ("cup",)}, "there is no detector: cup"),
+        ({"depth_model": Path("guess")}, "photographs alone, but this is rgbd"),
     ],
 )
 def test_options_out_of_bounds_are_refused(options: dict[str, Any], text: str, recorded_room: Path) -> None:

@@ -327,6 +327,11 @@ def test_a_damaged_line_shifts_no_pose(tmp_path: Path) -> None:
         read_source(tmp_path)
 
 
+def test_a_folder_that_is_called_like_a_file_harms_nothing(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").mkdir()
+    assert read_source(seven_scenes(tmp_path)).source_format == "rgbd"
+
+
 def test_a_picture_without_a_pose_is_counted(tmp_path: Path) -> None:
     pictures(seven_scenes(tmp_path), "frame-000009.color.png")
     assert read_source(tmp_path).left_out == {"frame frame-000009: its pose is missing": 1}
