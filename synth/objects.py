@@ -215,9 +215,17 @@ class Masks(_Nothing):
             legend[int(value)] = None if kind is None else _kind({"kind": kind}, f"{path}: legend {value}")
         return Masks(path.parent, pattern, legend, shared)
 
+    def path(self, frame: Frame) -> Path:
+        """The mask of a frame.
+
+        Raises:
+            ValueError: if it would lie outside the file's folder.
+        """
+        return inside(self.folder, self.pattern.replace("{frame}", frame_name(frame.picture)))
+
     def instances(self, frame: Frame, z_depth: NDArray[np.float32]) -> Instances:
         """What the legend names in the frame's mask."""
-        path = inside(self.folder, self.pattern.replace("{frame}", frame_name(frame.picture)))
+        path = self.path(frame)
         raster = read_mask(path)
         if raster.shape != z_depth.shape:
             raise ValueError(f"{path} must be as large as its picture, {z_depth.shape}, got {raster.shape}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recordings import as_nerfstudio, as_numbered, as_tum, poses, record_room, simulated_room
+from recordings import as_nerfstudio, as_numbered, as_svc_opengl, as_tum, poses, record_room, simulated_room
 
 from geom.actions import parse_actions, same_motion
 from geom.boxes import box_iou
@@ -410,3 +410,28 @@ def test_declared_metres_hold_for_the_limits_too(recorded_room: Path, tmp_path: 
     _, left_out, _ = labelled(tmp_path / "data", source, scale="metric")
     assert left_out["pair: not_planar: too much lift"] == 4
     assert verify(tmp_path / "data").mismatches == []
+
+
+def test_a_tree_of_damaged_clips_is_refused_with_the_cause(recorded_room: Path, tmp_path: Path) -> None:
+    path = next(as_svc_opengl(recorded_room, tmp_path / "tree").rglob("traj.json"))
+    whole = json.loads(path.read_text())
+    whole["transforms"]["frames"][0]["transform_matrix"][0][0] = 5
+    path.write_text(json.dumps(whole))
+    assert read_source(tmp_path / "tree").source_format == "svc"
+    with pytest.raises(ValueError, match="at least one clip to label: room/traj_T4_all: rotation must be orthonormal"):
+        LabelConfig(tmp_path / "tree")
+
+
+@pytest.mark.parametrize("part", ["segm", "depth"])
+def test_other_masks_or_depth_are_another_dataset(part: str, recorded_room: Path, tmp_path: Path) -> None:
+    """Who mends them and runs the same command again must not be given the old labels."""
+    from PIL import Image
+
+    source = tmp_path / "source"
+    shutil.copytree(recorded_room, source)
+    before = LabelConfig(source, trust_source=True).settings()["source_sha256"]
+    path = source / f"frame-000002.{part}.png"
+    raster = np.array(Image.open(path))
+    raster[:60] = 0
+    Image.fromarray(raster).save(path)
+    assert LabelConfig(source, trust_source=True).settings()["source_sha256"] != before

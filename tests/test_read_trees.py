@@ -405,6 +405,13 @@ def test_pictures_that_are_none_are_refused(tmp_path: Path) -> None:
         safe_read.read_picture(tmp_path / "cut.png")
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_pictures_of_more_than_eight_bits_are_refused_not_cut_off(kind: Any, tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 5), 30000).astype(kind)).save(tmp_path / "deep.tiff")
+    with pytest.raises(ValueError, match="more than 8 bits"):
+        safe_read.read_picture(tmp_path / "deep.tiff")
+
+
 def test_a_folder_without_clips_is_refused(tmp_path: Path) -> None:
     for read in (read_svc, read_hy):
         with pytest.raises(ValueError, match="holds no scenes"):
