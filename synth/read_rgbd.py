@@ -13,6 +13,7 @@ quaternions, `"quaternion": "xyzw"` or `"wxyz"`.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
@@ -190,8 +191,11 @@ def _listed(path: Path, left_out: Counter[str]) -> dict[float, str]:
     found = {}
     for line in _lines(path):
         words = line.split(maxsplit=1)
-        if len(words) == 2 and (stamp := _float(words[0])) is not None:
-            found[stamp] = words[1].strip()
+        stamp = _float(words[0])
+        if len(words) == 2 and stamp is not None and math.isfinite(stamp):
+            if stamp in found:
+                left_out[f"{path.name}: the time stamp {words[0]} is there twice, and the first counts"] += 1
+            found.setdefault(stamp, words[1].strip())
         else:
             left_out[f"{path.name}: a line must hold a time stamp and a file, got {line[:40]!r}"] += 1
     return found

@@ -327,6 +327,15 @@ def test_a_damaged_line_shifts_no_pose(tmp_path: Path) -> None:
         read_source(tmp_path)
 
 
+def test_time_stamps_that_are_twice_or_none_are_counted(tmp_path: Path) -> None:
+    with (tum(tmp_path) / "rgb.txt").open("a") as file:
+        file.write("1305031102.175304 rgb/1305031102.211214.png\nnan rgb/1305031102.211214.png\n")
+    source = read_source(tmp_path)
+    assert [f.picture.stem for f in only_clip(source).frames][0] == "1305031102.175304"
+    assert len(only_clip(source).frames) == 3
+    assert sum(source.left_out.values()) == 2 and "is there twice" in next(iter(source.left_out))
+
+
 def test_a_folder_that_is_called_like_a_file_harms_nothing(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").mkdir()
     assert read_source(seven_scenes(tmp_path)).source_format == "rgbd"
