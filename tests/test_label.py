@@ -19,6 +19,7 @@ from geom.boxes import box_iou
 from geom.se3 import SE3
 from synth.card import CARD_FILE
 from synth.dataset import LEFT_OUT_FILE, read_rows
+from synth.files import read_raster
 from synth.label import LabelConfig
 from synth.pipeline import generate
 from synth.sources import read_source
@@ -332,13 +333,40 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path: Path, monkeypatc
     assert all((tmp_path / "whole" / f).read_bytes() == (tmp_path / "parts" / f).read_bytes() for f in files)
 
 
-def test_without_depth_outlines_still_tell_what_turns_in_place_do(recorded_room: Path, tmp_path: Path) -> None:
-    """Directions need no depth: objects are asked about where the camera only turns, and the boxes are right."""
-    source = as_nerfstudio(recorded_room, tmp_path / "source")
+def without_depth(source: Path) -> Path:
     whole = json.loads((source / "transforms.json").read_text())
     for row in whole["frames"]:
         del row["depth_file_path"]
     (source / "transforms.json").write_text(json.dumps(whole))
+    return source
+
+
+def test_where_metres_are_said_no_sphere_stands_in_for_depth(recorded_room: Path, tmp_path: Path) -> None:
+    """Moves may then be asked about, of which directions alone tell nothing about objects."""
+    source = without_depth(as_nerfstudio(recorded_room, tmp_path / "source"))
+    rows, _, subset = labelled(tmp_path / "data", source, scale="metric", pairs=20)
+    assert {"A1", "A3"} & set(by_task(rows)) and not any(task.startswith("D") for task in by_task(rows))
+    assert "unit sphere" not in json.loads(next(subset.rglob("scene.json")).read_bytes())["depth"]
+
+
+def test_without_depth_only_frames_of_one_place_have_objects(recorded_room: Path, tmp_path: Path) -> None:
+    source = without_depth(as_nerfstudio(recorded_room, tmp_path / "source"))
+    _, _, subset = labelled(tmp_path / "data", source, pairs=48, tasks=("A2",))
+    folder = next((subset / "scenes").iterdir())
+    frames = json.loads((folder / "scene.json").read_bytes())["frames"]
+    start = np.array(frames[0]["T_world_cam"])[:3, 3]
+    knows = [
+        (bool(np.allclose(np.array(frame["T_world_cam"])[:3, 3], start)), bool(((ids > 0) & (ids < 65535)).any()))
+        for frame in frames
+        for ids in [read_raster(folder / frame["files"]["instances"]["file"])]
+    ]
+    assert {here for here, _ in knows} == {True, False}
+    assert all(here == has_objects for here, has_objects in knows)
+
+
+def test_without_depth_outlines_still_tell_what_turns_in_place_do(recorded_room: Path, tmp_path: Path) -> None:
+    """Directions need no depth: objects are asked about where the camera only turns, and the boxes are right."""
+    source = without_depth(as_nerfstudio(recorded_room, tmp_path / "source"))
     rows, left_out, subset = labelled(tmp_path / "data", source, pairs=48)
     assert verify(tmp_path / "data").mismatches == []
     assert by_task(rows)["D1"] >= 4 and by_task(rows)["D3"] >= 2

@@ -153,6 +153,17 @@ def test_nameless_outlines_are_joined_as_the_objects_are(room, frames) -> None:
     assert pairs > 5 and split <= pairs // 3, "one object was taken for several"
 
 
+def test_an_outline_around_two_objects_joins_them_not() -> None:
+    """Each lands on it whole, but most of it lands on neither: both ways must hold."""
+    camera, z_depth = PinholeCamera.from_hfov(1.0, 40, 30), np.full((30, 40), 3.0, np.float32)
+    around, two = np.full((2, 30, 40), -1, np.int16)
+    around[5:25, 5:35], two[5:25, 5:17], two[5:25, 23:35] = 0, 0, 1
+    found = (Instances(around, (Instance("book", None),)), Instances(two, (Instance("book", None),) * 2))
+    ids, _, owners = same_objects([Labelled(camera, SE3.identity(), z_depth, each) for each in found])
+    assert len(ids) == 3
+    assert owners[1][10, 10] != owners[1][10, 30]
+
+
 def test_named_outlines_are_one_object_wherever_they_are() -> None:
     camera = PinholeCamera.from_hfov(1.0, 20, 15)
     index = np.zeros((15, 20), np.int16)
