@@ -450,6 +450,28 @@ def test_a_tree_of_damaged_clips_is_refused_with_the_cause(recorded_room: Path, 
         LabelConfig(tmp_path / "tree")
 
 
+def test_another_legend_is_another_dataset(recorded_room: Path, tmp_path: Path) -> None:
+    whole = json.loads((recorded_room / "objects.json").read_text())
+    shas = set()
+    for name in ("cup", "mug"):
+        whole["legend"]["1"] = name
+        shutil.copytree(recorded_room, tmp_path / name / "room")
+        (tmp_path / name / "room" / "objects.json").write_text(json.dumps(whole))
+        shas.add(LabelConfig(tmp_path / name / "room", trust_source=True).settings()["source_sha256"])
+    assert len(shas) == 2
+
+
+def test_what_a_clip_was_told_is_said_of_the_whole_of_it_alone(recorded_room: Path, tmp_path: Path) -> None:
+    source = as_svc_opengl(recorded_room, tmp_path / "tree")
+    _, _, subset = labelled(tmp_path / "data", source, pairs=8, tasks=("A2",))
+    told = {}
+    for path in subset.glob("scenes/*/traj_*/traj.json"):
+        traj = json.loads(path.read_bytes())
+        told[tuple(traj["clip"]["frames"])] = traj["actions"]["commanded"]
+    assert told.pop((0, 7)) == "turn right 7 degrees"
+    assert len(told) >= 5 and set(told.values()) == {None}
+
+
 @pytest.mark.parametrize("part", ["segm", "depth"])
 def test_other_masks_or_depth_are_another_dataset(part: str, recorded_room: Path, tmp_path: Path) -> None:
     """Who mends them and runs the same command again must not be given the old labels."""

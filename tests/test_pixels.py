@@ -19,7 +19,7 @@ from geom.se3 import SE3
 from geom.visibility import Partition
 from synth.identity import Labelled, same_objects
 from synth.objects import Instance, Instances
-from synth.pixels import MIN_POINTS, PixelFrame, PixelsEvidence, nearest_in_bins, smooth_pixels
+from synth.pixels import MIN_POINTS, PixelFrame, PixelsEvidence, first_item, nearest_in_bins, smooth_pixels
 from synth.transition import UNKNOWN, View
 from synth.twin import TwinCamera
 from synth.twin_recorded import TwinPixels
@@ -88,6 +88,15 @@ def test_nothing_is_said_where_too_little_depth_is_measured(room, frames) -> Non
     blind = PixelFrame(room.camera, frames[0].T_world_cam, View(hole, nobody))
     evidence = PixelsEvidence(room.evidence.item_ids, room.evidence.kinds, (blind, *frames[1:]))
     assert all(evidence.partition(i, blind.T_world_cam, room.camera) is None for i in range(len(evidence.kinds)))
+
+
+def test_an_object_does_not_hide_its_own_far_side() -> None:
+    """A point behind a surface is hidden by what owns it, unless that is the object itself."""
+    camera, owner = PinholeCamera.from_hfov(1.0, 40, 30), np.zeros((30, 40), np.int16)
+    owner[:, 20:] = 1
+    frame = PixelFrame(camera, SE3.identity(), View(np.full((30, 40), 2.0, np.float32), owner))
+    points = torch.tensor([[-0.5, 0.0, 3.0], [0.5, 0.0, 3.0], [0.5, 0.0, 2.0], [9.0, 0.0, 3.0]]).double()
+    assert first_item(frame, points, 0).tolist() == [0, 1, 0, 0]
 
 
 def test_smooth_pixels_leave_out_what_flies_at_an_edge() -> None:
