@@ -21,10 +21,10 @@ from synth.estimate_depth import DepthModel
 from synth.files import unique_names
 from synth.mistakes import check_frames
 from synth.objects import FILE as OBJECTS_FILE
-from synth.objects import Objects, read_objects
+from synth.objects import Masks, Objects, Outlines, read_objects
 from synth.photo_world import PhotoWorld
 from synth.recorded_world import RecordedWorld
-from synth.source import Clip, Source, SourceScene
+from synth.source import Clip, Frame, Source, SourceScene, frame_name
 from synth.sources import read_source
 from synth.spoken import MAX_LIFT_M, MAX_TILT_DEG, Limits
 from synth.stages import Stages
@@ -54,7 +54,10 @@ def read_rigid(folder: Path, source_format: str) -> Source:
     """
     source = read_source(folder, source_format)
     named = zip(unique_names(scene.scene_id for scene in source.scenes), source.scenes, strict=True)
-    scenes = [replace(scene, scene_id=name, clips=tuple(map(rigid, scene.clips))) for name, scene in named]
+    scenes = [
+        replace(scene, scene_id=name, called=scene.scene_id, clips=tuple(map(rigid, scene.clips)))
+        for name, scene in named
+    ]
     return replace(source, scenes=scenes)
 
 
@@ -105,15 +108,36 @@ class LabelConfig:
         Limits(self.max_tilt_deg, self.max_lift_m)
         if self.detector is not None and self.objects is not None:
             raise ValueError("objects must come from a file or from a detector, got both")
+        if self.kinds and self.detector is None:
+            raise ValueError(f"kinds are what a detector looks for, but there is no detector: {', '.join(self.kinds)}")
         if self.pairs is not None and self.pairs < 1:
             raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
+        if self.depth_model is not None and self._read.source_format != "photo":
+            raise ValueError(f"depth_model guesses depth of photographs alone, but this is {self._read.source_format}")
         # Read here, so that a source that cannot be read is refused before a folder is made for its labels.
-        _ = self._scenes, self._objects
+        if not any(scene.clips for scene in self._read.scenes):
+            cause = next(iter(self._read.left_out), "it holds none")
+            raise ValueError(f"{self.source} must have at least one clip to label: {cause}")
+        _ = self._objects
         for model in (self._objects, self._guess):
             if isinstance(model, Detector | DepthModel):
                 model.ready()
+        self._refuse_doubtful_names()
         if not self.trust_source:
             self._refuse_mistakes()
+
+    def _refuse_doubtful_names(self) -> None:
+        """Refuse masks or outlines of frames that share their name with another, as those of several clips do."""
+        if not isinstance(self._objects, Masks | Outlines):
+            return
+        pictures: dict[str, Path] = {}
+        for frame in (frame for scene in self._scenes for clip in scene.clips for frame in clip.frames):
+            name = frame_name(frame.picture)
+            if (other := pictures.setdefault(name, frame.picture)) != frame.picture:
+                raise ValueError(
+                    f"masks and outlines tell frames by their names, which must differ, but {name} is {frame.picture}"
+                    f" and {other}; label each folder by itself, or give the pictures other names"
+                )
 
     def _refuse_mistakes(self) -> None:
         """Refuse a source whose depths contradict its poses or intrinsics."""
@@ -201,7 +225,7 @@ class LabelConfig:
         }
 
     def _fingerprint(self) -> str:
-        """SHA-256 of poses, intrinsics, words and names of pictures, and of the file of objects."""
+        """SHA-256 of poses, intrinsics, words, names and sizes of all rasters, and of the file of objects."""
         digest = hashlib.sha256()
         for scene in self._scenes:
             for clip in scene.clips:
@@ -209,11 +233,16 @@ class LabelConfig:
                 digest.update(json.dumps(said).encode())
                 for frame in clip.frames:
                     numbers = frame.T_world_cam.matrix().tolist(), frame.camera.K.tolist(), frame.units_per_m
-                    digest.update(json.dumps([frame.picture.name, frame.picture.stat().st_size, *numbers]).encode())
+                    digest.update(json.dumps([*map(_name_and_size, self._rasters(frame)), *numbers]).encode())
         path = self.objects or self.source / OBJECTS_FILE
         if self._objects is not None and self.detector is None:
             digest.update(path.read_bytes())
         return digest.hexdigest()
+
+    def _rasters(self, frame: Frame) -> tuple[Path, ...]:
+        """Picture, depth and mask of a frame, as far as it has them."""
+        mask = self._objects.path(frame) if isinstance(self._objects, Masks) else None
+        return tuple(path for path in (frame.picture, frame.z_depth, mask) if path is not None and path.is_file())
 
     def scene_ids(self) -> list[str]:
         """Names of the scenes, in order."""
@@ -262,6 +291,10 @@ class LabelConfig:
         if bare := sum(self._lacks_depth(scene) for scene in self._read.scenes if scene.clips):
             counts["source: a photograph without depth, and no --depth-model to guess it"] += bare
         return counts
+
+
+def _name_and_size(path: Path) -> tuple[str, int]:
+    return path.name, path.stat().st_size
 
 
 def said_of_clips(subset: Path) -> dict[str, Any]:

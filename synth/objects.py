@@ -5,8 +5,8 @@ One of three forms, told by its keys:
   scene's poses and in their unit; a level between, as a version's name, is looked through; `kind` may be called
   `label` or `class`, and a number of a class stays "class 3";
 - masks, `{"masks": "{frame}.segm.png", "legend": {"48": "book", "0": null}}`: a picture for each frame, whose values
-  the legend names; `{frame}` is the picture's name up to its first dot, and null is no object. Equal values mean one
-  object in all frames, unless `"shared": false` says that they count in each frame alone;
+  the legend names; `{frame}` is the picture's name without `.color` and the suffix, and null is no object. Equal values
+  mean one object in all frames, unless `"shared": false` says that they count in each frame alone;
 - outlines, `{"outlines": {"<frame>": [{"kind": "chair", "polygon": [[u, v], ...]}, {"kind": "cup", "box": [x1, y1, x2,
   y2]}]}}`, pixels with the first pixel's centre at (0.5, 0.5); an `item_id` that occurs in several frames means one
   object, without it each outline counts in its frame alone.
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.safe_read import inside, mapping, number, picture_size, read_json, sequence
-from synth.source import Frame
+from synth.source import Frame, frame_name
 
 FILE = "objects.json"
 """Read where it lies in a source's folder, unless another file is named."""
@@ -215,9 +215,17 @@ class Masks(_Nothing):
             legend[int(value)] = None if kind is None else _kind({"kind": kind}, f"{path}: legend {value}")
         return Masks(path.parent, pattern, legend, shared)
 
+    def path(self, frame: Frame) -> Path:
+        """The mask of a frame.
+
+        Raises:
+            ValueError: if it would lie outside the file's folder.
+        """
+        return inside(self.folder, self.pattern.replace("{frame}", frame_name(frame.picture)))
+
     def instances(self, frame: Frame, z_depth: NDArray[np.float32]) -> Instances:
         """What the legend names in the frame's mask."""
-        path = inside(self.folder, self.pattern.replace("{frame}", frame_name(frame)))
+        path = self.path(frame)
         raster = read_mask(path)
         if raster.shape != z_depth.shape:
             raise ValueError(f"{path} must be as large as its picture, {z_depth.shape}, got {raster.shape}")
@@ -269,7 +277,7 @@ class Outlines(_Nothing):
 
     def instances(self, frame: Frame, z_depth: NDArray[np.float32]) -> Instances | None:
         """What is outlined under the frame's name."""
-        outlines = self.of_frame.get(frame_name(frame))
+        outlines = self.of_frame.get(frame_name(frame.picture))
         return None if outlines is None else paint(outlines, z_depth)
 
 
@@ -340,8 +348,3 @@ def _front_of(mask: NDArray[np.bool_], z_depth: NDArray[np.float32]) -> NDArray[
         return np.zeros_like(mask)
     with np.errstate(invalid="ignore"):
         return np.abs(z_depth / np.nanmedian(middle) - 1) <= _FRONT
-
-
-def frame_name(frame: Frame) -> str:
-    """How a file of objects calls a frame: its picture's name up to the first dot."""
-    return frame.picture.name.split(".")[0]

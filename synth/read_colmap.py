@@ -16,10 +16,12 @@ from geom.camera import PinholeCamera
 from geom.conventions import from_w2c
 from geom.scale import Scale
 from synth.safe_read import inside, picture_size
-from synth.source import Clip, Frame, Source, SourceScene
+from synth.source import Clip, Frame, Source, SourceScene, of_size
 
 _MODELS = (".", "sparse/0", "sparse")
 _PICTURES = ("images", ".")
+_STRAIGHT = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+"""Camera models that are pinholes where nothing bends them; a fisheye is none even with all its numbers zero."""
 _SCALE = Scale("up_to_scale", "structure from motion (COLMAP)")
 
 
@@ -79,9 +81,10 @@ class _Taken:
         camera = whole.cameras[image.camera_id]
         self.name = str(image.name)
         self.rows = torch.from_numpy(image.cam_from_world().matrix()).double()
-        self.K = torch.from_numpy(camera.calibration_matrix()).double()
         self.size = int(camera.width), int(camera.height)
-        self.bent = "" if camera.is_undistorted() else camera.model_name
+        is_straight = camera.model_name in _STRAIGHT and camera.is_undistorted()
+        self.bent = "" if is_straight else camera.model_name
+        self.K = torch.from_numpy(camera.calibration_matrix()).double() if is_straight else torch.eye(3).double()
 
 
 def _frame(folder: Path, image: _Taken) -> Frame:
@@ -92,7 +95,5 @@ def _frame(folder: Path, image: _Taken) -> Frame:
     picture = next((p for p in (inside(folder, f"{place}/{image.name}") for place in _PICTURES) if p.is_file()), None)
     if picture is None:
         raise ValueError("its picture is in neither images nor the folder")
-    camera, size = PinholeCamera(image.K, *image.size), picture_size(picture)
-    pose = from_w2c(image.rows)
-    # A model of full pictures beside pictures made smaller.
-    return Frame(picture, camera if image.size == size else camera.resize(*size), pose)
+    camera = of_size(PinholeCamera(image.K, *image.size), picture_size(picture))
+    return Frame(picture, camera, from_w2c(image.rows))

@@ -19,11 +19,13 @@ from geom.camera import PinholeCamera
 from geom.conventions import from_nerfstudio
 from geom.scale import Scale
 from synth.safe_read import inside, mapping, matrix, number, picture_size, read_json, sequence
-from synth.source import Clip, Frame, Source, SourceScene
+from synth.source import Clip, Frame, Source, SourceScene, of_size
 
 FILE = "transforms.json"
 _DEFAULT_DEPTH_UNIT_M = 1e-3
-_DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
+_DISTORTIONS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
+_STRAIGHT = ("PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
+"""Camera models that are pinholes where nothing bends them; a fisheye is none even with all its numbers zero."""
 _POSE_TOLERANCE = 1e-4
 _PICTURES = ("", ".png", ".jpg", ".jpeg")
 """Blender's paths leave the suffix out."""
@@ -81,18 +83,22 @@ def _camera(fields: Mapping[str, Any], size: tuple[int, int], where: str) -> Pin
     bent = {key: fields[key] for key in _DISTORTIONS if fields.get(key)}
     if bent:
         raise ValueError(f"{where}: lens distortion {bent} must be taken out first; only pinhole pictures are read")
+    model = fields.get("camera_model", _STRAIGHT[0])
+    if model not in _STRAIGHT or fields.get("is_fisheye"):
+        raise ValueError(f"{where}: a camera of model {model} bends lines; undistort the pictures to pinholes first")
     width, height = (number(fields.get(key, s), f"{where}: {key}") for key, s in zip("wh", size, strict=True))
     if "fl_x" in fields:
         fx = number(fields["fl_x"], f"{where}: fl_x")
         fy = number(fields.get("fl_y", fx), f"{where}: fl_y")
     elif "camera_angle_x" in fields:
         fx = fy = width / (2 * math.tan(number(fields["camera_angle_x"], f"{where}: camera_angle_x") / 2))
+        if "camera_angle_y" in fields:
+            fy = height / (2 * math.tan(number(fields["camera_angle_y"], f"{where}: camera_angle_y") / 2))
     else:
         raise ValueError(f"{where} must have fl_x or camera_angle_x, also for all frames, got {sorted(fields)[:12]}")
     cx, cy = (number(fields.get(key, s / 2), f"{where}: {key}") for key, s in (("cx", width), ("cy", height)))
     if min(width, height) < 1 or width != int(width) or height != int(height):
         raise ValueError(f"{where}: w and h must be whole pixels, got {width} and {height}")
     K = torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)
-    camera = PinholeCamera(K, int(width), int(height))
     # Intrinsics of the full pictures beside pictures made smaller, as in images_2, images_4.
-    return camera if (camera.width, camera.height) == size else camera.resize(*size)
+    return of_size(PinholeCamera(K, int(width), int(height)), size)

@@ -15,7 +15,7 @@ from geom.se3 import SE3
 from synth.read_depth import raw_z_depth
 from synth.read_rgbd import Stated, has_poses
 from synth.safe_read import inside, picture_size, read_picture
-from synth.source import Clip, Frame, Source, SourceScene
+from synth.source import Clip, Frame, Source, SourceScene, frame_name
 
 _SCALE = Scale("metric", "z-depth beside the photograph, unit as stated in camera.json")
 _NO_DEPTH = Scale("unknown", "a photograph without depth")
@@ -35,7 +35,7 @@ def read_photo(folder: Path) -> Source:
     stated, left_out = Stated.read(folder), Counter[str]()
     scenes = []
     for picture in sorted(folder.glob("*.color.*")):
-        name = picture.name.split(".")[0]
+        name = frame_name(picture)
         try:
             frame = _frame(folder, stated, picture, inside(folder, f"{name}.depth.png"))
         except ValueError as error:

@@ -29,6 +29,8 @@ def is_re10k(folder: Path) -> bool:
 
 
 def _looks_right(path: Path) -> bool:
+    if not path.is_file():
+        return False
     with path.open(encoding="utf-8", errors="replace") as file:
         first, second = file.readline(2000), file.readline(2000)
     return first.strip().startswith(("http://", "https://")) and len(second.split()) == _NUMBERS
@@ -82,6 +84,8 @@ def _frame(path: Path, words: list[str]) -> Frame:
     picture = next((folder / f"{words[0]}{s}" for s in _SUFFIXES if (folder / f"{words[0]}{s}").is_file()), None)
     if picture is None:
         raise ValueError("its picture is missing")
+    if bool((values[4:6] != 0).any()):
+        raise ValueError(f"the fifth and sixth number bend lines and must be 0, got {values[4:6].tolist()}; undistort")
     width, height = picture_size(picture)
     fx, fy, cx, cy = (values[:4] * values.new_tensor([width, height, width, height])).tolist()
     K = torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)

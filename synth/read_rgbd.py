@@ -13,6 +13,7 @@ quaternions, `"quaternion": "xyzw"` or `"wxyz"`.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from geom.conventions import from_c2w, from_tum, intrinsics_from_whole_pixel_cen
 from geom.scale import Scale
 from geom.se3 import SE3
 from synth.safe_read import inside, mapping, matrix, number, picture_size, read_json
-from synth.source import Clip, Frame, Source, SourceScene
+from synth.source import Clip, Frame, Source, SourceScene, frame_name
 
 STATED = "camera.json"
 _POSE_TOLERANCE = 1e-3
@@ -137,33 +138,40 @@ def _frame(stated: Stated, picture: Path, z_depth: Path, pose: SE3) -> Frame:
 
 
 def _seven_scenes(folder: Path, stated: Stated, left_out: Counter[str]) -> Iterator[tuple[str, Found]]:
-    for path in sorted(folder.glob("*.pose.txt")):
-        name = path.name.removesuffix(".pose.txt")
-        rows = list(_rows(path, left_out))
+    pictures = _pictures(folder)
+    names = sorted(path.name.removesuffix(".pose.txt") for path in folder.glob("*.pose.txt"))
+    left_out.update(f"frame {name}: its pose is missing" for name in sorted(pictures.keys() - set(names)))
+    for name in names:
+        path = folder / f"{name}.pose.txt"
         try:
-            pose = matrix(rows, path.name, (4, 4), (3, 4))
-            yield name, (*_pair(folder, name), from_c2w(pose, tolerance=_POSE_TOLERANCE))
+            pose = matrix([_numbers(line, path) for line in _lines(path)], path.name, (4, 4), (3, 4))
+            yield name, (*_pair(folder, name, pictures), from_c2w(pose, tolerance=_POSE_TOLERANCE))
         except ValueError as error:
             left_out[f"frame {name}: {error}"] += 1
 
 
 def _numbered(folder: Path, stated: Stated, left_out: Counter[str]) -> Iterator[tuple[str, Found]]:
-    rows = list(_rows(folder / "pose.txt", left_out))
-    names = sorted((path.name.split(".")[0] for path in folder.glob("*.color.*")), key=lambda n: (len(n), n))
-    if len(rows) != len(names):
-        raise ValueError(f"pose.txt must have a line for each colour picture, got {len(rows)} lines for {len(names)}")
-    for name, row in zip(names, rows, strict=True):
+    # A damaged line keeps its place, or all later frames would get the pose of another.
+    lines, pictures = list(_lines(folder / "pose.txt")), _pictures(folder)
+    names = sorted(pictures, key=lambda n: (len(n), n))
+    if len(lines) != len(names):
+        raise ValueError(f"pose.txt must have a line for each colour picture, got {len(lines)} lines for {len(names)}")
+    for name, line in zip(names, lines, strict=True):
         try:
-            yield name, (*_pair(folder, name), stated.pose(row))
+            yield name, (*_pair(folder, name, pictures), stated.pose(_numbers(line, folder / "pose.txt")))
         except ValueError as error:
             left_out[f"frame {name}: {error}"] += 1
 
 
-def _pair(folder: Path, name: str) -> tuple[Path, Path]:
-    picture = next(iter(sorted(folder.glob(f"{name}.color.*"))), None)
-    if picture is None:
+def _pictures(folder: Path) -> dict[str, Path]:
+    """Colour pictures by the names of their frames; of several with one name the first."""
+    return {frame_name(path): path for path in sorted(folder.glob("*.color.*"), reverse=True)}
+
+
+def _pair(folder: Path, name: str, pictures: dict[str, Path]) -> tuple[Path, Path]:
+    if name not in pictures:
         raise ValueError("its colour picture is missing")
-    return inside(folder, picture.name), inside(folder, f"{name}.depth.png")
+    return inside(folder, pictures[name].name), inside(folder, f"{name}.depth.png")
 
 
 def _tum(folder: Path, stated: Stated, left_out: Counter[str]) -> Iterator[tuple[str, Found]]:
@@ -183,8 +191,11 @@ def _listed(path: Path, left_out: Counter[str]) -> dict[float, str]:
     found = {}
     for line in _lines(path):
         words = line.split(maxsplit=1)
-        if len(words) == 2 and (stamp := _float(words[0])) is not None:
-            found[stamp] = words[1].strip()
+        stamp = _float(words[0])
+        if len(words) == 2 and stamp is not None and math.isfinite(stamp):
+            if stamp in found:
+                left_out[f"{path.name}: the time stamp {words[0]} is there twice, and the first counts"] += 1
+            found.setdefault(stamp, words[1].strip())
         else:
             left_out[f"{path.name}: a line must hold a time stamp and a file, got {line[:40]!r}"] += 1
     return found
@@ -201,11 +212,17 @@ def _nearest(stamp: float, others: list[float], what: str) -> float:
 def _rows(path: Path, left_out: Counter[str]) -> Iterator[list[float]]:
     """Numbers of each line; lines that hold anything else are counted."""
     for line in _lines(path):
-        numbers = [_float(word) for word in line.split()]
-        if None in numbers:
-            left_out[f"{path.name}: a line must hold numbers, got {line[:40]!r}"] += 1
-        else:
-            yield [value for value in numbers if value is not None]
+        try:
+            yield _numbers(line, path)
+        except ValueError as error:
+            left_out[str(error)] += 1
+
+
+def _numbers(line: str, path: Path) -> list[float]:
+    numbers = [_float(word) for word in line.split()]
+    if None in numbers:
+        raise ValueError(f"{path.name}: a line must hold numbers, got {line[:40]!r}")
+    return [value for value in numbers if value is not None]
 
 
 def _float(word: str) -> float | None:

@@ -39,7 +39,8 @@ def is_svc(folder: Path) -> bool:
 def read_svc(folder: Path) -> Source:
     """Read a tree; raises as `read_tree`."""
     source = read_tree(folder, "svc", _clip)
-    is_worldfm = all(_WORLDFM in clip.notes for _, clip in source.clips())
+    clips = [clip for _, clip in source.clips()]
+    is_worldfm = bool(clips) and all(_WORLDFM in clip.notes for clip in clips)
     return replace(source, source_format="worldfm") if is_worldfm else source
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -88,7 +88,7 @@ class RecordedWorld:
         self._place = {place: n for n, place in enumerate(places)}
         clips = {clip.clip_id: clip for clip in scene.clips}
         self._frames = [clips[clip_id].frames[n] for clip_id, n in places]
-        self._solids = objects.solids(scene.scene_id) if objects else ()
+        self._solids = objects.solids(scene.called or scene.scene_id) if objects else ()
         self._objects = None if self._solids else objects
         self._view = lru_cache(maxsize=_KEPT_SIGHTS)(self._view_of)
         self._sight = lru_cache(maxsize=_KEPT_SIGHTS)(self._sight_of)
@@ -125,7 +125,9 @@ class RecordedWorld:
         try:
             if not _same_camera(*cameras):
                 raise Unspoken("the two pictures have different intrinsics")
-            return Plan(traj_id, clip, before, after, speak(clip, before, after, self._limits))
+            # What counts as small is told by the scale that holds, declared or read.
+            said = speak(replace(clip, scale=self._scale or clip.scale), before, after, self._limits)
+            return Plan(traj_id, clip, before, after, said)
         except Unspoken as cause:
             self._left_out[f"pair: {cause}"] += 1
             return None

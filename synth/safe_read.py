@@ -128,11 +128,13 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     """A picture as 8-bit sRGB, (h, w, 3).
 
     Raises:
-        ValueError: as `picture_size`, or if the file is truncated.
+        ValueError: as `picture_size`, or if the file is truncated, or has numbers that 8 bits do not hold.
     """
     picture_size(path)
     try:
         with Image.open(path) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise ValueError(f"its mode {picture.mode} has more than 8 bits, which would be cut off; convert it")
             return np.array(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"{path} is no whole picture: {error}") from None

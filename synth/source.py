@@ -31,6 +31,31 @@ class Frame:
     """Units of the depth picture in a metre."""
 
 
+def frame_name(picture: Path) -> str:
+    """How files beside a picture call its frame: its name without `.color` and the suffix; other dots are its own.
+
+    >>> [frame_name(Path(name)) for name in ("frame-000001.color.png", "rgb/1305031102.175304.png")]
+    ['frame-000001', '1305031102.175304']
+    """
+    before, color, _ = picture.name.rpartition(".color.")
+    return before if color else picture.stem
+
+
+def of_size(camera: PinholeCamera, size: tuple[int, int]) -> PinholeCamera:
+    """The camera of its picture made smaller or larger, (width, height): intrinsics are often those of the full one.
+
+    Raises:
+        ValueError: if the picture has another shape, by more than rounding to whole pixels gives.
+    """
+    whole = camera.width, camera.height
+    if abs(size[0] * whole[1] - size[1] * whole[0]) > sum(whole):
+        raise ValueError(
+            f"its intrinsics are of {whole[0]} x {whole[1]} pixels, but its picture has {size[0]} x {size[1]}, which is"
+            " another shape; was it turned or cropped after they were found?"
+        )
+    return camera if whole == size else camera.resize(*size)
+
+
 @dataclass(frozen=True)
 class Clip:
     """One trajectory: frames in order, and what the camera was told to do between them."""
@@ -88,6 +113,8 @@ class SourceScene:
     scene_id: str
     clips: tuple[Clip, ...]
     anchor: Path | None = None
+    called: str = ""
+    """What the source calls it, where `scene_id` was changed to be a folder's name."""
 
 
 @dataclass

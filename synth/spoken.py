@@ -30,6 +30,9 @@ MAX_TILT_DEG, MAX_LIFT_M = 2.0, 0.03
 _STILL = 1e-4
 """Share of the clip's extent below which a camera without a known scale counts as turning in place."""
 
+_FINEST = 1e-5
+"""The smallest step that words can tell, in the unit of the poses."""
+
 
 class Unspoken(Exception):
     """Why a motion cannot be said in actions; the text is the cause that is counted."""
@@ -101,7 +104,7 @@ def speak(clip: Clip, before: int, after: int, limits: Limits = Limits()) -> Spo
         steps = [_planar(clip, _between(clip, i, j), limits) for i, j in pairwise([before, *keys, after])]
         actions = ActionSequence(tuple(action for step in steps for action in step))
     else:
-        actions = _main_axis(_planar(clip, T_before_after, limits))
+        actions = _main_axis(_planar(clip, T_before_after, limits), small_unit(clip))
     if not actions:
         raise Unspoken("the camera stands still")
     T_planar_after = actions.pose().inverse() @ T_before_after
@@ -125,8 +128,23 @@ def _planar(clip: Clip, T_before_after: SE3, limits: Limits) -> tuple[Action, ..
     if too_large := [axis for axis, size in sizes.items() if not abs(size) <= most[axis]]:
         # Without the sizes, so that equal causes count together.
         raise Unspoken(f"not_planar: too much {' and '.join(too_large)}")
-    motion = planar_decomposition(T_before_after, max_tilt_deg=limits.max_tilt_deg, max_lift_m=most["lift"])
+    step = _step(small_unit(clip))
+    if step < _FINEST and float(T_before_after.t.norm()) > 0:
+        raise Unspoken("the whole path is too short in the unit of its poses to be said")
+    motion = planar_decomposition(
+        T_before_after, step_m=step, max_tilt_deg=limits.max_tilt_deg, max_lift_m=most["lift"]
+    )
     return motion.actions.actions
+
+
+def small_unit(clip: Clip) -> float:
+    """What a metre is to words: 1, or the whole path where that is shorter and its unit may be any length."""
+    return 1.0 if clip.scale.status in ("metric", "estimated") else min(1.0, path_extent(clip) or 1.0)
+
+
+def _step(unit: float) -> float:
+    """Moves are rounded to a hundredth of a unit, or of the power of ten below it, so that the words are short."""
+    return 0.01 * 10.0 ** math.floor(math.log10(unit))
 
 
 def path_extent(clip: Clip) -> float:
@@ -135,18 +153,18 @@ def path_extent(clip: Clip) -> float:
     return float((centers - centers[0]).norm(dim=-1).max())
 
 
-def _main_axis(actions: tuple[Action, ...]) -> ActionSequence:
+def _main_axis(actions: tuple[Action, ...], unit: float) -> ActionSequence:
     """Leave out what is negligible beside the rest: hands never move a camera along one axis alone."""
     moves = [action.amount for action in actions if not action.kind.is_turn]
     turn = next((action.amount for action in actions if action.kind.is_turn), 0.0)
-    return ActionSequence(
-        tuple(action for action in actions if not _is_negligible(action, max(moves, default=0), turn))
-    )
+    move = max(moves, default=0.0)
+    return ActionSequence(tuple(action for action in actions if not _is_negligible(action, move, turn, unit)))
 
 
-def _is_negligible(action: Action, move: float, turn: float) -> bool:
+def _is_negligible(action: Action, move: float, turn: float, unit: float) -> bool:
+    least = NEGLIGIBLE_M * unit
     if action.kind.is_turn:
-        return action.amount <= NEGLIGIBLE_DEG and move >= _MAIN_M
-    if action.amount > NEGLIGIBLE_M:
+        return action.amount <= NEGLIGIBLE_DEG and move >= _MAIN_M * unit
+    if action.amount > least:
         return False
-    return action.amount <= NEGLIGIBLE_SHARE * move or (turn >= _MAIN_DEG and move <= NEGLIGIBLE_M)
+    return action.amount <= NEGLIGIBLE_SHARE * move or (turn >= _MAIN_DEG and move <= least)

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recordings import poses, record_room, simulated_room
+from recordings import as_nerfstudio, as_numbered, as_svc_opengl, as_tum, poses, record_room, simulated_room
 
 from geom.actions import parse_actions, same_motion
 from geom.boxes import box_iou
 from geom.se3 import SE3
 from synth.card import CARD_FILE
 from synth.dataset import LEFT_OUT_FILE, read_rows
+from synth.files import read_raster
 from synth.label import LabelConfig
 from synth.pipeline import generate
 from synth.sources import read_source
@@ -266,6 +267,8 @@ def test_a_sequence_that_tilts_is_left_out_as_not_planar(tmp_path: Path) -> None
         ({"seed": -1}, "seed must be"),
         ({"max_tilt_deg": 50.0}, "max_tilt_deg must be"),
         ({"max_lift_m": float("nan")}, "max_lift_m must be"),
+        ({"kinds": ("cup",)}, "there is no detector: cup"),
+        ({"depth_model": Path("guess")}, "photographs alone, but this is rgbd"),
     ],
 )
 def test_options_out_of_bounds_are_refused(options: dict[str, Any], text: str, recorded_room: Path) -> None:
@@ -284,47 +287,7 @@ def test_poses_of_few_digits_are_made_rigid_and_it_is_said(recorded_room: Path, 
     assert any("rotations were rounded" in note for note in scene["clips"]["all"]["notes"])
 
 
-def as_nerfstudio(room: Path, out: Path) -> Path:
-    """The same recording as nerfstudio has it: OpenGL poses, depth beside the pictures."""
-    (out / "images").mkdir(parents=True)
-    frames = []
-    for path in sorted(room.glob("*.pose.txt")):
-        name = path.name.split(".")[0]
-        for part, suffix in (("color", ""), ("depth", "_depth")):
-            shutil.copy(room / f"{name}.{part}.png", out / "images" / f"{name}{suffix}.png")
-        row = {"file_path": f"images/{name}.png", "depth_file_path": f"images/{name}_depth.png"}
-        frames.append(row | {"transform_matrix": (np.loadtxt(path) @ np.diag([1.0, -1, -1, 1])).tolist()})
-        shutil.copy(room / f"{name}.segm.png", out)
-    shutil.copy(room / "objects.json", out)
-    (fx, _, cx), (_, fy, cy), _ = json.loads((room / "camera.json").read_text())["K"]
-    lens = {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": 160, "h": 120, "depth_unit_scale_factor": 0.001}
-    (out / "transforms.json").write_text(json.dumps(lens | {"frames": frames}))
-    return out
-
-
-def as_tum(room: Path, out: Path) -> Path:
-    """The same recording as TUM has it: lists with time stamps, quaternions."""
-    from scipy.spatial.transform import Rotation
-
-    out.mkdir()
-    lists: dict[str, list[str]] = {"rgb": [], "depth": [], "groundtruth": []}
-    for n, path in enumerate(sorted(room.glob("*.pose.txt"))):
-        name, T = path.name.split(".")[0], np.loadtxt(path)
-        for part in ("color", "depth", "segm"):
-            shutil.copy(room / f"{name}.{part}.png", out)
-        lists["rgb"].append(f"{n}.0 {name}.color.png")
-        lists["depth"].append(f"{n}.01 {name}.depth.png")
-        numbers = [*T[:3, 3], *Rotation.from_matrix(T[:3, :3]).as_quat()]
-        lists["groundtruth"].append(" ".join([f"{n}.005", *(f"{v:.12g}" for v in numbers)]))
-    for name, lines in lists.items():
-        (out / f"{name}.txt").write_text("\n".join(["# made by a test", *lines]))
-    shutil.copy(room / "objects.json", out)
-    stated = json.loads((room / "camera.json").read_text()) | {"quaternion": "xyzw"}
-    (out / "camera.json").write_text(json.dumps(stated))
-    return out
-
-
-@pytest.mark.parametrize(("write", "scale"), [(as_nerfstudio, "metric"), (as_tum, "as_read")])
+@pytest.mark.parametrize(("write", "scale"), [(as_nerfstudio, "metric"), (as_tum, "as_read"), (as_numbered, "as_read")])
 def test_the_format_changes_no_label(write: Any, scale: str, recorded_room: Path, tmp_path: Path) -> None:
     """One recording in the conventions of another program asks the same and answers the same."""
     here, _, _ = labelled(tmp_path / "here", recorded_room, pairs=10, scale=scale)
@@ -370,13 +333,40 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path: Path, monkeypatc
     assert all((tmp_path / "whole" / f).read_bytes() == (tmp_path / "parts" / f).read_bytes() for f in files)
 
 
-def test_without_depth_outlines_still_tell_what_turns_in_place_do(recorded_room: Path, tmp_path: Path) -> None:
-    """Directions need no depth: objects are asked about where the camera only turns, and the boxes are right."""
-    source = as_nerfstudio(recorded_room, tmp_path / "source")
+def without_depth(source: Path) -> Path:
     whole = json.loads((source / "transforms.json").read_text())
     for row in whole["frames"]:
         del row["depth_file_path"]
     (source / "transforms.json").write_text(json.dumps(whole))
+    return source
+
+
+def test_where_metres_are_said_no_sphere_stands_in_for_depth(recorded_room: Path, tmp_path: Path) -> None:
+    """Moves may then be asked about, of which directions alone tell nothing about objects."""
+    source = without_depth(as_nerfstudio(recorded_room, tmp_path / "source"))
+    rows, _, subset = labelled(tmp_path / "data", source, scale="metric", pairs=20)
+    assert {"A1", "A3"} & set(by_task(rows)) and not any(task.startswith("D") for task in by_task(rows))
+    assert "unit sphere" not in json.loads(next(subset.rglob("scene.json")).read_bytes())["depth"]
+
+
+def test_without_depth_only_frames_of_one_place_have_objects(recorded_room: Path, tmp_path: Path) -> None:
+    source = without_depth(as_nerfstudio(recorded_room, tmp_path / "source"))
+    _, _, subset = labelled(tmp_path / "data", source, pairs=48, tasks=("A2",))
+    folder = next((subset / "scenes").iterdir())
+    frames = json.loads((folder / "scene.json").read_bytes())["frames"]
+    start = np.array(frames[0]["T_world_cam"])[:3, 3]
+    knows = [
+        (bool(np.allclose(np.array(frame["T_world_cam"])[:3, 3], start)), bool(((ids > 0) & (ids < 65535)).any()))
+        for frame in frames
+        for ids in [read_raster(folder / frame["files"]["instances"]["file"])]
+    ]
+    assert {here for here, _ in knows} == {True, False}
+    assert all(here == has_objects for here, has_objects in knows)
+
+
+def test_without_depth_outlines_still_tell_what_turns_in_place_do(recorded_room: Path, tmp_path: Path) -> None:
+    """Directions need no depth: objects are asked about where the camera only turns, and the boxes are right."""
+    source = without_depth(as_nerfstudio(recorded_room, tmp_path / "source"))
     rows, left_out, subset = labelled(tmp_path / "data", source, pairs=48)
     assert verify(tmp_path / "data").mismatches == []
     assert by_task(rows)["D1"] >= 4 and by_task(rows)["D3"] >= 2
@@ -401,3 +391,97 @@ def test_a_job_carries_what_was_asked_for_and_not_the_source(recorded_room: Path
     sent = pickle.dumps(config)
     assert len(sent) < 2000
     assert pickle.loads(sent).scene_ids() == config.scene_ids()
+
+
+def test_boxes_are_found_by_the_name_that_the_source_gives_its_scene(recorded_room: Path, tmp_path: Path) -> None:
+    """A folder's name may hold spaces and any letters; the dataset's may not."""
+    source = tmp_path / "Büro eins"
+    shutil.copytree(recorded_room, source)
+    box = {"kind": "crate", "min": [-0.5, 2.0, 0.0], "max": [0.5, 3.0, 1.0]}
+    (source / "objects.json").write_text(json.dumps({"Büro eins": [box]}))
+    _, left_out, subset = labelled(tmp_path / "data", source, pairs=2, tasks=("A2",))
+    assert "scene: no objects are known" not in left_out
+    assert [path.name for path in (subset / "scenes").iterdir()] == ["B_ro_eins"]
+
+
+def test_scenes_get_different_folders_whatever_they_are_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from synth import label as label_module
+    from synth.source import Source, SourceScene
+
+    scenes = [SourceScene(name, ()) for name in ("a b", "a_b", "a_b_2", "...", "a b")]
+    monkeypatch.setattr(label_module, "read_source", lambda *_: Source("svc", scenes))
+    label_module.read_rigid.cache_clear()
+    found = label_module.read_rigid(tmp_path, "auto").scenes
+    label_module.read_rigid.cache_clear()
+    assert [scene.scene_id for scene in found] == ["a_b", "a_b_2", "a_b_2_2", "scene", "a_b_3"]
+    assert [scene.called for scene in found] == ["a b", "a_b", "a_b_2", "...", "a b"]
+
+
+@needs_golden
+def test_outlines_of_pictures_with_one_name_are_refused(tmp_path: Path) -> None:
+    """All clips of a tree have a picture 000: whose outlines are these?"""
+    square = {"kind": "cup", "polygon": [[5, 5], [20, 5], [20, 20]]}
+    (tmp_path / "objects.json").write_text(json.dumps({"outlines": {"000": [square]}}))
+    with pytest.raises(ValueError, match="names, which must differ, but 000 is"):
+        LabelConfig(GOLDEN / "scenes_svc" / "svc_teacher_generation", objects=tmp_path / "objects.json")
+
+
+def test_declared_metres_hold_for_the_limits_too(recorded_room: Path, tmp_path: Path) -> None:
+    """A lift of 8 cm is too much in metres, however long the path is."""
+    source = as_nerfstudio(recorded_room, tmp_path / "source")
+    whole = json.loads((source / "transforms.json").read_text())
+    whole["frames"] = whole["frames"][:3]
+    for row, (ahead, up) in zip(whole["frames"], ((0, 0), (1, 0.08), (4, 0)), strict=True):
+        row["transform_matrix"] = [[1, 0, 0, 0], [0, 1, 0, up], [0, 0, 1, -ahead], [0, 0, 0, 1]]
+        del row["depth_file_path"]
+    (source / "transforms.json").write_text(json.dumps(whole))
+    _, left_out, _ = labelled(tmp_path / "data", source, scale="metric")
+    assert left_out["pair: not_planar: too much lift"] == 4
+    assert verify(tmp_path / "data").mismatches == []
+
+
+def test_a_tree_of_damaged_clips_is_refused_with_the_cause(recorded_room: Path, tmp_path: Path) -> None:
+    path = next(as_svc_opengl(recorded_room, tmp_path / "tree").rglob("traj.json"))
+    whole = json.loads(path.read_text())
+    whole["transforms"]["frames"][0]["transform_matrix"][0][0] = 5
+    path.write_text(json.dumps(whole))
+    assert read_source(tmp_path / "tree").source_format == "svc"
+    with pytest.raises(ValueError, match="at least one clip to label: room/traj_T4_all: rotation must be orthonormal"):
+        LabelConfig(tmp_path / "tree")
+
+
+def test_another_legend_is_another_dataset(recorded_room: Path, tmp_path: Path) -> None:
+    whole = json.loads((recorded_room / "objects.json").read_text())
+    shas = set()
+    for name in ("cup", "mug"):
+        whole["legend"]["1"] = name
+        shutil.copytree(recorded_room, tmp_path / name / "room")
+        (tmp_path / name / "room" / "objects.json").write_text(json.dumps(whole))
+        shas.add(LabelConfig(tmp_path / name / "room", trust_source=True).settings()["source_sha256"])
+    assert len(shas) == 2
+
+
+def test_what_a_clip_was_told_is_said_of_the_whole_of_it_alone(recorded_room: Path, tmp_path: Path) -> None:
+    source = as_svc_opengl(recorded_room, tmp_path / "tree")
+    _, _, subset = labelled(tmp_path / "data", source, pairs=8, tasks=("A2",))
+    told = {}
+    for path in subset.glob("scenes/*/traj_*/traj.json"):
+        traj = json.loads(path.read_bytes())
+        told[tuple(traj["clip"]["frames"])] = traj["actions"]["commanded"]
+    assert told.pop((0, 7)) == "turn right 7 degrees"
+    assert len(told) >= 5 and set(told.values()) == {None}
+
+
+@pytest.mark.parametrize("part", ["segm", "depth"])
+def test_other_masks_or_depth_are_another_dataset(part: str, recorded_room: Path, tmp_path: Path) -> None:
+    """Who mends them and runs the same command again must not be given the old labels."""
+    from PIL import Image
+
+    source = tmp_path / "source"
+    shutil.copytree(recorded_room, source)
+    before = LabelConfig(source, trust_source=True).settings()["source_sha256"]
+    path = source / f"frame-000002.{part}.png"
+    raster = np.array(Image.open(path))
+    raster[:60] = 0
+    Image.fromarray(raster).save(path)
+    assert LabelConfig(source, trust_source=True).settings()["source_sha256"] != before

@@ -172,3 +172,11 @@ def test_any_json_is_read_or_refused(value: Any, tmp_path_factory: pytest.TempPa
         return
     forms = {"masks": Masks, "outlines": Outlines}
     assert isinstance(objects, next((form for key, form in forms.items() if key in value), Solids))
+
+
+def test_dots_in_the_name_of_a_picture_are_its_own(tmp_path: Path) -> None:
+    """Recordings are often called by time stamps: all of one second are not one frame."""
+    square = [{"kind": "cup", "polygon": [[5, 5], [20, 5], [20, 20]]}]
+    objects = read_objects(written(tmp_path, {"outlines": {"1305031102.175304": square}}))
+    assert objects.instances(frame(tmp_path, "1305031102.175304.png"), Z) is not None
+    assert objects.instances(frame(tmp_path, "1305031102.211214.png"), Z) is None

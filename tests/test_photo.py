@@ -18,6 +18,7 @@ from synth.photo import (
     BASELINE_M,
     CITATION,
     PhotoObject,
+    is_whole,
     label_pixels,
     load_objects,
     motorcycle,
@@ -157,3 +158,15 @@ def test_bad_outlines_are_refused() -> None:
         load_objects(json.dumps({"objects": [{**fields, "polygon": [[0, 0], [9, 0]]}]}))
     with pytest.raises(ValueError, match="0 < near < far"):
         load_objects(json.dumps({"objects": [{**fields, "z_range": [2, 1]}]}))
+
+
+@pytest.mark.parametrize(
+    ("beside", "left", "whole"), [(3.0, 5, True), (1.5, 5, False), (np.nan, 5, True), (3.0, 0, False)]
+)
+def test_a_masked_object_is_whole_where_nothing_nearer_borders_it(beside: float, left: int, whole: bool) -> None:
+    """At 2 m, with what is at its right side farther, nearer or unknown, or cut by the picture's border."""
+    own, z_depth = np.zeros((20, 30), bool), np.full((20, 30), 3.0, np.float32)
+    own[5:15, left:15] = True
+    z_depth[:, 15:] = beside
+    z_depth[own] = 2.0
+    assert is_whole(own, z_depth) == whole

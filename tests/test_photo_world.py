@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geom.scale import Scale
 from synth import photo_world
 from synth.dataset import read_rows
 from synth.depthwarp import HOLE_COLOUR
 from synth.files import UNKNOWN_PIXEL, depth_png, items_png, json_bytes, read_raster, sha256
 from synth.photo import CITATION, motorcycle
 from synth.pipeline import GenerateConfig, generate
+from synth.read_photo import read_photo
 from synth.tasks import MAX_QUESTIONS
 from synth.transition import UNKNOWN
+from synth.user_photo import user_photo
 from synth.verify import verify
 
 CONFIG = GenerateConfig(num_scenes=1, seed=3, teacher="depthwarp")
@@ -141,3 +144,13 @@ def test_a_view_said_to_be_unknown_is_found(scene):
         path.unlink()
         path.write_bytes(payload)
     assert any(field.startswith("instances at") for field in found(scene))
+
+
+def test_metres_that_the_user_declares_are_those_of_the_photograph(recorded_room, tmp_path):
+    for part in ("color", "depth"):
+        shutil.copy(recorded_room / f"frame-000000.{part}.png", tmp_path)
+    shutil.copy(recorded_room / "camera.json", tmp_path)
+    clip = read_photo(tmp_path).scenes[0].clips[0]
+    declared = Scale("metric", "declared by a test")
+    assert user_photo(clip, None, declared, None, Counter()).scale == declared
+    assert user_photo(clip, None, None, None, Counter()).scale == clip.scale

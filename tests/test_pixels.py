@@ -19,7 +19,7 @@ from geom.se3 import SE3
 from geom.visibility import Partition
 from synth.identity import Labelled, same_objects
 from synth.objects import Instance, Instances
-from synth.pixels import MIN_POINTS, PixelFrame, PixelsEvidence, nearest_in_bins, smooth_pixels
+from synth.pixels import MIN_POINTS, PixelFrame, PixelsEvidence, first_item, nearest_in_bins, smooth_pixels
 from synth.transition import UNKNOWN, View
 from synth.twin import TwinCamera
 from synth.twin_recorded import TwinPixels
@@ -90,6 +90,15 @@ def test_nothing_is_said_where_too_little_depth_is_measured(room, frames) -> Non
     assert all(evidence.partition(i, blind.T_world_cam, room.camera) is None for i in range(len(evidence.kinds)))
 
 
+def test_an_object_does_not_hide_its_own_far_side() -> None:
+    """A point behind a surface is hidden by what owns it, unless that is the object itself."""
+    camera, owner = PinholeCamera.from_hfov(1.0, 40, 30), np.zeros((30, 40), np.int16)
+    owner[:, 20:] = 1
+    frame = PixelFrame(camera, SE3.identity(), View(np.full((30, 40), 2.0, np.float32), owner))
+    points = torch.tensor([[-0.5, 0.0, 3.0], [0.5, 0.0, 3.0], [0.5, 0.0, 2.0], [9.0, 0.0, 3.0]]).double()
+    assert first_item(frame, points, 0).tolist() == [0, 1, 0, 0]
+
+
 def test_smooth_pixels_leave_out_what_flies_at_an_edge() -> None:
     z = np.full((20, 20), 2.0, np.float32)
     z[10, 10], z[5, 5] = 2.5, np.nan
@@ -151,6 +160,17 @@ def test_nameless_outlines_are_joined_as_the_objects_are(room, frames) -> None:
         split += sum(item in true for true in true_of.values()) > 1
     assert joined == 0, "two objects were taken for one"
     assert pairs > 5 and split <= pairs // 3, "one object was taken for several"
+
+
+def test_an_outline_around_two_objects_joins_them_not() -> None:
+    """Each lands on it whole, but most of it lands on neither: both ways must hold."""
+    camera, z_depth = PinholeCamera.from_hfov(1.0, 40, 30), np.full((30, 40), 3.0, np.float32)
+    around, two = np.full((2, 30, 40), -1, np.int16)
+    around[5:25, 5:35], two[5:25, 5:17], two[5:25, 23:35] = 0, 0, 1
+    found = (Instances(around, (Instance("book", None),)), Instances(two, (Instance("book", None),) * 2))
+    ids, _, owners = same_objects([Labelled(camera, SE3.identity(), z_depth, each) for each in found])
+    assert len(ids) == 3
+    assert owners[1][10, 10] != owners[1][10, 30]
 
 
 def test_named_outlines_are_one_object_wherever_they_are() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from PIL import Image
 from geom.actions import parse_actions
 from geom.conventions import to_c2w, to_colmap, to_nerfstudio, to_tum, to_w2c
 from geom.se3 import SE3
+from synth.read_depth import as_kept, raw_z_depth, read_z_depth
 from synth.read_rgbd import read_rgbd
 from synth.source import Clip, Source
 from synth.sources import FORMATS, read_source
@@ -214,6 +216,10 @@ def test_blender_angles_and_names_without_suffix(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"k1": 0.1}, "lens distortion"),
+        ({"camera_model": "OPENCV_FISHEYE"}, "OPENCV_FISHEYE bends lines"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "EQUIRECTANGULAR bends lines"),
+        ({"is_fisheye": True}, "bends lines"),
+        ({"w": 60, "h": 80}, "another shape"),
         ({"fl_x": 0}, "focal lengths must be > 0"),
         ({"w": 80.5}, "whole pixels"),
         ({"frames": []}, "got 0: it lists no more"),
@@ -261,6 +267,10 @@ def test_binary_models_are_those_of_the_text(tmp_path: Path) -> None:
 def test_colmap_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="OPENCV bends lines; undistort"):
         read_source(colmap(tmp_path / "bent", "OPENCV", "70 72 41 29 0.1 0 0 0"))
+    # No coefficient is zero or none at all, and still it is no pinhole.
+    for model, lens in (("OPENCV_FISHEYE", "70 72 41 29 0 0 0 0"), ("SIMPLE_RADIAL_FISHEYE", "70 41 29 0")):
+        with pytest.raises(ValueError, match=f"{model} bends lines"):
+            read_source(colmap(tmp_path / model, model, lens))
     folder = colmap(tmp_path / "lost")
     shutil.rmtree(folder / "images")
     with pytest.raises(ValueError, match="picture is in neither"):
@@ -269,6 +279,98 @@ def test_colmap_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (folder / "sparse" / "0" / "images.txt").write_text("nonsense\n")
     with pytest.raises(ValueError, match="no COLMAP model that can be read|at least 2 frames"):
         read_source(folder)
+
+
+@pytest.mark.parametrize(("size", "is_read"), [((80, 60), True), ((40, 30), True), ((27, 20), True), ((60, 80), False)])
+def test_colmap_pictures_made_smaller_are_read_and_turned_ones_refused(size, is_read: bool, tmp_path: Path) -> None:
+    colmap(tmp_path)
+    for path in (tmp_path / "images").iterdir():
+        Image.new("RGB", size).save(path)
+    if not is_read:
+        with pytest.raises(ValueError, match="another shape; was it turned"):
+            read_source(tmp_path)
+        return
+    K_read = only_clip(read_source(tmp_path)).frames[0].camera.K
+    assert K_read[0].tolist() == pytest.approx([70 * size[0] / 80, 0, 41 * size[0] / 80])
+    assert K_read[1].tolist() == pytest.approx([0, 72 * size[1] / 60, 29 * size[1] / 60])
+
+
+def test_re10k_lines_that_bend_are_counted(tmp_path: Path) -> None:
+    path = re10k(tmp_path) / "clip.txt"
+    lines = path.read_text().splitlines()
+    lines[1] = " ".join([*lines[1].split()[:5], "0.1", *lines[1].split()[6:]])
+    path.write_text("\n".join(lines))
+    source = read_source(tmp_path)
+    assert len(only_clip(source).frames) == 2 and "undistort" in " ".join(source.left_out)
+
+
+def test_blender_angles_may_differ_each_way(tmp_path: Path) -> None:
+    frames = json.loads((nerfstudio(tmp_path) / "transforms.json").read_text())["frames"]
+    angles = {"camera_angle_x": math.radians(60), "camera_angle_y": math.radians(50)}
+    (tmp_path / "transforms.json").write_text(json.dumps(angles | {"frames": frames}))
+    camera = only_clip(read_source(tmp_path)).frames[0].camera
+    assert float(camera.vfov) == pytest.approx(math.radians(50))
+
+
+def test_a_damaged_line_shifts_no_pose(tmp_path: Path) -> None:
+    """One line is damaged and another picture is lost: as many lines as pictures, and still each pose is its own's."""
+    path = numbered(tmp_path) / "pose.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(["oops " + lines[0], *lines[1:]]))
+    source = read_source(tmp_path)
+    assert [frame.picture.name for frame in only_clip(source).frames] == ["2.color.png", "10.color.png"]
+    for frame, T in zip(only_clip(source).frames, POSES[1:], strict=True):
+        torch.testing.assert_close(frame.T_world_cam.matrix(), T.matrix(), atol=1e-9, rtol=0)
+    assert "frame 1: pose.txt: a line must hold numbers" in next(iter(source.left_out))
+    (tmp_path / "2.color.png").unlink()
+    with pytest.raises(ValueError, match="got 3 lines for 2"):
+        read_source(tmp_path)
+
+
+def test_time_stamps_that_are_twice_or_none_are_counted(tmp_path: Path) -> None:
+    with (tum(tmp_path) / "rgb.txt").open("a") as file:
+        file.write("1305031102.175304 rgb/1305031102.211214.png\nnan rgb/1305031102.211214.png\n")
+    source = read_source(tmp_path)
+    assert [f.picture.stem for f in only_clip(source).frames][0] == "1305031102.175304"
+    assert len(only_clip(source).frames) == 3
+    assert sum(source.left_out.values()) == 2 and "is there twice" in next(iter(source.left_out))
+
+
+def test_a_folder_that_is_called_like_a_file_harms_nothing(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").mkdir()
+    assert read_source(seven_scenes(tmp_path)).source_format == "rgbd"
+
+
+def test_a_picture_without_a_pose_is_counted(tmp_path: Path) -> None:
+    pictures(seven_scenes(tmp_path), "frame-000009.color.png")
+    assert read_source(tmp_path).left_out == {"frame frame-000009: its pose is missing": 1}
+
+
+def test_signs_of_patterns_in_names_are_letters(tmp_path: Path) -> None:
+    seven_scenes(tmp_path)
+    for path in tmp_path.glob("frame-000001.*"):
+        path.rename(tmp_path / path.name.replace("frame-000001", "frame[1] *"))
+    assert len(only_clip(read_source(tmp_path)).frames) == 3
+
+
+@pytest.mark.parametrize(("value", "kept"), [(0, False), (1, True), (65534, True), (65535, False)])
+def test_the_ends_of_sixteen_bits_mean_that_nothing_was_measured(value: int, kept: bool, tmp_path: Path) -> None:
+    seven_scenes(tmp_path)
+    frame = only_clip(read_source(tmp_path)).frames[0]
+    assert frame.z_depth is not None
+    raster = np.full(SIZE[::-1], 2000, np.uint16)
+    raster[3, 4] = value
+    Image.fromarray(raster).save(frame.z_depth)
+    assert np.isfinite(raw_z_depth(frame)[3, 4]) == kept
+    assert np.isfinite(raw_z_depth(frame)).sum() == raster.size - (not kept)
+
+
+@pytest.mark.parametrize("units_per_m", [1e-3, 1e8])
+def test_depth_that_no_raster_keeps_is_refused(units_per_m: float, tmp_path: Path) -> None:
+    frame = only_clip(read_source(seven_scenes(tmp_path))).frames[0]
+    with pytest.raises(ValueError, match="0.001 to 65.535 in the unit of the poses"):
+        read_z_depth(replace(frame, units_per_m=units_per_m))
+    assert not np.isfinite(as_kept(np.array([4e-4, 70.0, np.nan]))).any()
 
 
 def test_what_is_not_stated_is_asked_for(tmp_path: Path) -> None:

@@ -213,6 +213,22 @@ def test_hy_says_which_sign_its_turns_carry_and_labels_what_the_poses_show(tmp_p
     assert note in clip.notes[0] and (clip.disagreement() is not None) == mirror
 
 
+@pytest.mark.parametrize("words", ["turn left 180 degrees", "move forward 0.4 meters; turn right 180 degrees"])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_half_turn_is_one_to_either_side_and_not_called_mirrored(words: str, mirror: bool, tmp_path: Path) -> None:
+    hy_bundle(tmp_path / "scenes" / "hall" / "traj_a", words, mirror=mirror)
+    clip = only_clip(read_hy(tmp_path))
+    assert clip.notes == ("turns as told: the poses turn the way that the words say",)
+    assert clip.disagreement() is None
+
+
+def test_a_turn_of_nearly_half_told_the_other_way_is_mirrored(tmp_path: Path) -> None:
+    hy_bundle(tmp_path / "scenes" / "hall" / "traj_a", "turn left 171 degrees", mirror=True)
+    clip = only_clip(read_hy(tmp_path))
+    assert "turns are mirrored" in clip.notes[0]
+    assert clip.disagreement() == "told 'turn left 171 degrees', but the poses show 'turn right 171 degrees'"
+
+
 def test_hy_poses_are_in_the_order_of_numbers_and_four_frames_apart(tmp_path: Path) -> None:
     hy_bundle(tmp_path / "scenes" / "hall" / "traj_a", "move forward 1.2 meters; move left 0.4 meters")
     clip = only_clip(read_hy(tmp_path))
@@ -387,6 +403,13 @@ def test_pictures_that_are_none_are_refused(tmp_path: Path) -> None:
     assert safe_read.read_picture(whole).shape == (200, 300, 3)
     with pytest.raises(ValueError, match="no whole picture"):
         safe_read.read_picture(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_pictures_of_more_than_eight_bits_are_refused_not_cut_off(kind: Any, tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 5), 30000).astype(kind)).save(tmp_path / "deep.tiff")
+    with pytest.raises(ValueError, match="more than 8 bits"):
+        safe_read.read_picture(tmp_path / "deep.tiff")
 
 
 def test_a_folder_without_clips_is_refused(tmp_path: Path) -> None:

@@ -118,6 +118,22 @@ def test_without_a_scale_small_is_small_beside_the_path(status: ScaleStatus) -> 
         speak(clip(SE3.identity(), raised @ turn, after("FWD_0.01"), status=status), 0, 1)
 
 
+@pytest.mark.parametrize("unit", [1.0, 0.1, 0.01, 0.001])
+def test_the_unit_of_a_path_without_scale_hides_no_move(unit: float) -> None:
+    """A reconstruction may call the whole room a hundredth: what moved is still said to move."""
+    poses = [after(text) for text in ("TR_20; FWD_0.3", "LEFT_1", "TL_15; FWD_0.02")]
+    there = [SE3.identity(), *(SE3(T.R, T.t * unit) for T in poses)]
+    said = [speak(clip(*there, status="up_to_scale"), 0, n).actions for n in (1, 2, 3)]
+    kinds = [[action.kind.value for action in actions] for actions in said]
+    assert kinds == [["forward", "shift_right", "turn_right"], ["shift_left"], ["turn_left"]]
+    assert said[1][0].amount == pytest.approx(unit)
+
+
+def test_a_path_too_short_for_words_is_refused() -> None:
+    with pytest.raises(Unspoken, match="too short in the unit of its poses"):
+        speak(clip(SE3.identity(), SE3(after("TR_20").R, after("FWD_0.0001").t), status="unknown"), 0, 1)
+
+
 @given(count=st.integers(2, 60), most=st.integers(2, 30), keys=st.lists(st.integers(0, 59), max_size=5))
 def test_chosen_frames_are_few_in_order_and_hold_both_ends(count: int, most: int, keys: list[int]) -> None:
     key_frames = tuple(sorted({k for k in keys if k < count}))
