@@ -22,6 +22,7 @@ _MODELS = (".", "sparse/0", "sparse")
 _PICTURES = ("images", ".")
 _STRAIGHT = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 """Camera models that are pinholes where nothing bends them; a fisheye is none even with all its numbers zero."""
+_ENDS = (".png", ".jpg", ".jpeg")
 _SCALE = Scale("up_to_scale", "structure from motion (COLMAP)")
 
 
@@ -44,7 +45,8 @@ def read_colmap(folder: Path) -> Source:
     Raises:
         ValueError: if pycolmap is not installed, the model is damaged, or fewer than 2 frames can be read.
     """
-    images, left_out = _images(folder), Counter[str]()
+    images = _images(folder)
+    left_out = _not_in(folder, images)
     frames = []
     for image in sorted(images, key=lambda image: image.name):
         try:
@@ -58,7 +60,21 @@ def read_colmap(folder: Path) -> Source:
     return Source("colmap", [SourceScene(folder.resolve().name, (clip,), frames[0].picture)], left_out)
 
 
-def _images(folder: Path) -> list[Any]:
+def _not_in(folder: Path, images: list[_Taken]) -> Counter[str]:
+    """Count what lies beside the model that is read: pictures that it does not place, and further models."""
+    left_out = Counter[str]()
+    if (pictures := folder / "images").is_dir():
+        names = {image.name for image in images}
+        found = {path.relative_to(pictures).as_posix() for path in pictures.rglob("*") if path.suffix.lower() in _ENDS}
+        if unplaced := len(found - names):
+            left_out["picture without a pose in the model"] = unplaced
+    more = [place for place in folder.glob("sparse/*") if _has_model(place) and place != _model(folder)]
+    if more:
+        left_out["further model, whose frame of reference is another"] = len(more)
+    return left_out
+
+
+def _images(folder: Path) -> list[_Taken]:
     try:
         import pycolmap
     except ImportError:

@@ -14,7 +14,7 @@ from geom.scale import Scale
 from geom.se3 import SE3
 from synth.read_depth import raw_z_depth
 from synth.read_rgbd import Stated, has_poses
-from synth.safe_read import inside, picture_size, read_picture
+from synth.safe_read import inside, picture_size, read_picture, refuse_turned
 from synth.source import Clip, Frame, Source, SourceScene, frame_name
 
 _SCALE = Scale("metric", "z-depth beside the photograph, unit as stated in camera.json")
@@ -53,6 +53,7 @@ def _frame(folder: Path, stated: Stated, picture: Path, z_depth: Path) -> Frame:
     size = picture_size(inside(folder, picture.name))
     if z_depth.is_file() and picture_size(z_depth) != size:
         raise ValueError(f"depth of {picture_size(z_depth)} pixels is not registered to the picture of {size}")
+    refuse_turned(picture)
     found = z_depth if z_depth.is_file() else None
     frame = Frame(picture, PinholeCamera(stated.K, *size), SE3.identity(), found, stated.units_per_m)
     # Whole, or else counted here: a photograph is all that its scene has.

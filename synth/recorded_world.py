@@ -309,8 +309,13 @@ def _same_camera(a: PinholeCamera, b: PinholeCamera) -> bool:
 
 
 def _clip_json(clip: Clip) -> dict[str, Any]:
-    told, notes = clip.told or None, list(clip.notes)
-    return {"told": told, "notes": notes, "disagreement": clip.disagreement(), "scale": clip.scale.to_dict()}
+    return {
+        "told": clip.told or None,
+        "notes": list(clip.notes),
+        "disagreement": clip.disagreement(),
+        "scale": clip.scale.to_dict(),
+        "extent": path_extent(clip),
+    }
 
 
 def _primitives(solids: tuple[SolidBox, ...]) -> Primitives:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 MAX_JSON_BYTES = 256 * 2**20
@@ -124,8 +124,23 @@ def picture_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
+def refuse_turned(path: Path) -> None:
+    """Refuse a picture that is stored on its side, and turned by its EXIF when it is shown.
+
+    Raises:
+        ValueError: then, for nobody can tell which of both its intrinsics and depth belong to.
+    """
+    with Image.open(path) as picture:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    if orientation != 1:
+        raise ValueError(
+            f"{path} must be stored upright, but its EXIF turns it (orientation {orientation}), and K and depth may"
+            " belong to either; store it turned, without that tag"
+        )
+
+
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """A picture as 8-bit sRGB, (h, w, 3).
+    """A picture as 8-bit sRGB, (h, w, 3), as it is stored: no program turns a picture that it has a K for.
 
     Raises:
         ValueError: as `picture_size`, or if the file is truncated, or has numbers that 8 bits do not hold.

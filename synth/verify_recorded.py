@@ -27,8 +27,27 @@ Fault = tuple[str, Any, Any]
 def recorded_faults(files: SceneFiles, traj: Any, first: Any) -> Iterator[Fault]:
     """Hold a trajectory to the frames in scene.json, and its words and scale to what may be said."""
     yield from _frame_faults(files, traj)
-    yield from _word_faults(files.settings["config"], traj)
+    extent = _extent(files, traj)
+    yield from _extent_faults(files, traj, extent)
+    yield from _word_faults(files.settings["config"], traj, extent)
     yield from _scale_faults(files, traj)
+
+
+def _extent(files: SceneFiles, traj: Any) -> float:
+    return float(files.scene["clips"][traj["clip"]["clip_id"]]["extent"])
+
+
+def _extent_faults(files: SceneFiles, traj: Any, extent: float) -> Iterator[Fault]:
+    """No two frames of a clip lie further apart than twice as far as its furthest from its first."""
+    T = np.array(traj["T_world_cam"])
+    apart = float(np.linalg.norm(T[1, :3, 3] - T[0, :3, 3]))
+    if not apart <= 2 * extent + _TOLERANCE:
+        yield "extent", extent, f"at least {apart / 2}, for the frames are {apart} apart"
+
+
+def _unit(traj: Any, extent: float) -> float:
+    """What stands for a metre in rules of the words: without a scale, no more than the whole path of the clip."""
+    return 1.0 if traj["scale"]["status"] in ("metric", "estimated") else min(1.0, extent or 1.0)
 
 
 def _frame_faults(files: SceneFiles, traj: Any) -> Iterator[Fault]:
@@ -49,7 +68,7 @@ def _frame_faults(files: SceneFiles, traj: Any) -> Iterator[Fault]:
         yield "actions.executed", traj["actions"]["executed"], "null, for nobody has measured it"
 
 
-def _word_faults(config: Any, traj: Any) -> Iterator[Fault]:
+def _word_faults(config: Any, traj: Any, extent: float) -> Iterator[Fault]:
     """What the words leave out is what the residual says, and no more than words may leave out."""
     T = np.array(traj["T_world_cam"])
     T_before_after = np.linalg.inv(T[0]) @ T[1]
@@ -68,19 +87,20 @@ def _word_faults(config: Any, traj: Any) -> Iterator[Fault]:
             yield f"residual.{key}", said[key], value
     if max(map(abs, tilt)) > (most := config["max_tilt_deg"] * len(steps)):
         yield "residual", tilt, f"a pitch and roll of at most {most} degrees"
-    if traj["scale"]["status"] == "metric" and abs(said["lift"]) > (most := config["max_lift_m"] * len(steps)):
-        yield "residual.lift", said["lift"], f"at most {most} m"
-    yield from _rest_faults(traj, steps, rest)
+    length = 1.0 if traj["scale"]["status"] in ("metric", "estimated") else extent
+    if abs(said["lift"]) > (most := config["max_lift_m"] * length * len(steps)) + _TOLERANCE:
+        yield "residual.lift", said["lift"], f"at most {most}"
+    yield from _rest_faults(traj, steps, rest, _unit(traj, extent))
 
 
-def _rest_faults(traj: Any, steps: Steps, rest: Array) -> Iterator[Fault]:
+def _rest_faults(traj: Any, steps: Steps, rest: Array, unit: float) -> Iterator[Fault]:
     turned, moved = heading_deg(rest), float(np.hypot(rest[0, 3], rest[2, 3]))
     # Each size is rounded to the grid, or left out where it is negligible; a turn's rounding swings all later moves.
     most_deg = NEGLIGIBLE_DEG + FINE_GRID_DEG / 2 * len(steps)
     swing = np.deg2rad(most_deg) * sum(amount for word, amount in steps if not word.startswith("turn"))
-    most_m = NEGLIGIBLE_M + FINE_GRID_M * len(steps) + swing
-    if traj["scale"]["status"] == "metric" and not (abs(turned) <= most_deg and moved <= most_m):
-        yield "actions.shown", traj["actions"]["shown"], f"a motion that misses by {moved:.3f} m, {turned:.2f} deg less"
+    most = NEGLIGIBLE_M * unit + FINE_GRID_M * 10.0 ** np.floor(np.log10(unit)) * len(steps) + swing
+    if not (abs(turned) <= most_deg and moved <= most):
+        yield "actions.shown", traj["actions"]["shown"], f"a motion that misses by {moved:.3g}, {turned:.2f} deg less"
 
 
 def heading_deg(T: Array) -> float:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from geom.actions import parse_actions
 from geom.conventions import to_c2w, to_colmap, to_nerfstudio, to_tum, to_w2c
@@ -456,3 +456,25 @@ def test_any_bytes_in_any_file_are_read_or_refused(tmp_path_factory, data: bytes
     except ValueError:
         return
     assert len(list(source.clips())) == 1
+
+
+def test_colmap_pictures_and_models_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    folder = colmap(tmp_path / "model")
+    pictures(folder / "images", "stray.png")
+    for name in ("cameras.txt", "images.txt"):
+        (folder / "sparse" / "1").mkdir(parents=True, exist_ok=True)
+        shutil.copy(next(folder.rglob(name)), folder / "sparse" / "1" / name)
+    left_out = read_source(folder).left_out
+    assert left_out["picture without a pose in the model"] == 1
+    assert left_out["further model, whose frame of reference is another"] == 1
+
+
+def test_a_photograph_that_its_exif_turns_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    for name, orientation in (("upright", 1), ("turned", 6)):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.new("RGB", SIZE, "gray").save(tmp_path / f"{name}.color.jpg", exif=exif)
+    stated(tmp_path)
+    source = read_source(tmp_path, "photo")
+    assert [scene.scene_id for scene in source.scenes] == ["upright"]
+    assert "must be stored upright" in next(iter(source.left_out))

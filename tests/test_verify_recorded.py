@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recordings import record_room, simulated_room
+from recordings import as_colmap, record_room, simulated_room
 
 from geom.actions import parse_actions
 from geom.se3 import SE3
@@ -203,3 +203,40 @@ def test_metres_of_a_world_model_that_nobody_declared_are_found(tmp_path: Path) 
     change_trajectories(folder, lambda t: t.update(scale=metric))
     change_proofs(tmp_path / "data" / config.subset, lambda p: p.update(scale=metric))
     assert "a world model has a unit of its own" in fields_found(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def unscaled(recorded_room: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The room without a scale: 1 m is 0.05 of its unit."""
+    folder = tmp_path_factory.mktemp("unscaled")
+    generate(folder / "data", LabelConfig(as_colmap(recorded_room, folder / "source", unit=0.05), pairs=8, seed=1))
+    assert verify(folder / "data").mismatches == []
+    return folder / "data"
+
+
+def forget_small_moves(traj: dict[str, Any]) -> None:
+    """Say the turn alone where the camera moved too, residual and all."""
+    turns = [step for step in traj["actions"]["shown"].split("; ") if "turn" in step]
+    if not turns or turns == traj["actions"]["shown"].split("; "):
+        return
+    T = np.array(traj["T_world_cam"])
+    left = parse_actions("; ".join(turns)).pose().inverse().matrix().numpy() @ np.linalg.inv(T[0]) @ T[1]
+    traj["actions"]["shown"] = "; ".join(turns)
+    traj["residual"]["T_planar_after"] = left.tolist()
+
+
+UNSCALED_HARM: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a move that is said to be none": (on_trajectories(forget_small_moves), "actions.shown"),
+    "a clip that is said to be short": (
+        on_scene(lambda s: [c.update(extent=1e-4) for c in s["clips"].values()]),
+        "extent",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSCALED_HARM)
+def test_words_are_held_to_the_path_where_there_is_no_scale(name: str, unscaled: Path, tmp_path: Path) -> None:
+    harm, expected = UNSCALED_HARM[name]
+    data = Path(shutil.copytree(unscaled, tmp_path / "data"))
+    harm(data)
+    assert expected in fields_found(data)
