@@ -26,6 +26,10 @@ from geom.boxes import parse_box as parse_box
 from geom.boxes import visible_box as visible_box
 from geom.camera import PinholeCamera as PinholeCamera
 from geom.embree import TriangleScene as TriangleScene
+from geom.gather import Gathered as Gathered
+from geom.gather import backward_warp as backward_warp
+from geom.homography import homography as homography
+from geom.homography import with_whole_centers as with_whole_centers
 from geom.inversion import planar_decomposition as planar_decomposition
 from geom.inversion import shortest_sequences as shortest_sequences
 from geom.primitives import Primitives as Primitives
@@ -36,6 +40,8 @@ from geom.raycast import unit_coords as unit_coords
 from geom.scale import SCALE_STATUSES as SCALE_STATUSES
 from geom.scale import Scale as Scale
 from geom.se3 import SE3 as SE3
+from geom.transfer import flow as flow
+from geom.transfer import overlap as overlap
 from geom.visibility import Partition as Partition
 from geom.visibility import partition as partition
 from geom.visibility import silhouette_grid as silhouette_grid
