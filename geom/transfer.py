@@ -2,7 +2,8 @@
 
 A pixel (u, v) of camera a with z-depth z lands in camera b at the homogeneous pixel z H (u, v, 1) + e, with
 H = K_b R K_a^-1 and e = K_b t for T_b_a = (R, t): Hartley and Zisserman, Multiple View Geometry (2004), eq. 9.7.
-H and e are computed in the dtype of the cameras, all that is done per pixel in that of the depth, float32 at least.
+H and e are computed in the finest dtype of cameras and pose, all that is done per pixel in that of the depth, float32
+at least.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ OCCLUSION_TOLERANCE = 0.01
 """Relative: a surface hides a point if its inverse z-depth is larger than the point's by more than this share."""
 
 _UNKNOWN = 1e9
-_PIXELS_ON_CPU = 2**16
+_PIXELS_ON_CPU = 2**17
 _PIXELS_ON_GPU = 2**26
 
 
@@ -204,8 +205,11 @@ def transfer_matrices(
     camera_a: PinholeCamera, T_b_a: SE3, camera_b: PinholeCamera, dtype: torch.dtype, batch: torch.Size
 ) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 3"]]:
     """Return H and e of this module's head, one for each frame of a batch."""
-    H = camera_b.K @ T_b_a.R @ torch.linalg.inv(camera_a.K)
-    e = (camera_b.K @ T_b_a.t[..., None])[..., 0]
+    # In the finest dtype of the four, so that nobody has to convert poses for cameras or cameras for poses.
+    finest = torch.promote_types(torch.promote_types(camera_a.K.dtype, camera_b.K.dtype), T_b_a.t.dtype)
+    K_a, K_b, R, t = (x.to(finest) for x in (camera_a.K, camera_b.K, T_b_a.R, T_b_a.t))
+    H = K_b @ R @ torch.linalg.inv(K_a)
+    e = (K_b @ t[..., None])[..., 0]
     named = (("poses and cameras", H, 2), ("poses and cameras", e, 1))
     return tuple(flat_batch(x.to(dtype), batch, rank, name) for name, x, rank in named)  # type: ignore[return-value]
 

@@ -13,7 +13,7 @@ from recordings import simulated_room
 
 from geom import SE3, PinholeCamera, backward_warp, cast, flow, forward_warp, overlap
 from geom.actions import parse_actions
-from geom.transfer import OCCLUSION_TOLERANCE
+from geom.transfer import OCCLUSION_TOLERANCE, check_z_depth
 from synth.room_world import RoomWorld
 
 CAMERA = PinholeCamera.from_hfov(math.radians(70), 48, 36)
@@ -320,3 +320,26 @@ def test_bad_input_is_refused_with_the_reason() -> None:
     for args, more, reason in bad:
         with pytest.raises(ValueError, match=reason):
             backward_warp(*args, **more)
+
+
+def test_a_point_in_the_plane_of_the_other_camera_gives_no_nan() -> None:
+    """Its z-depth there is 0 exactly."""
+    z = torch.full((36, 48), 2.0, dtype=torch.float64, requires_grad=True)
+    t = torch.tensor([0.0, 0.0, -2.0], dtype=torch.float64, requires_grad=True)
+    image = picture(CAMERA).requires_grad_()
+    found = backward_warp(image, CAMERA, SE3(torch.eye(3, dtype=torch.float64), t), z, CAMERA)
+    assert not found.is_inside.any()
+    found.image.sum().backward()
+    for x in (z, t, image):
+        assert x.grad is not None and not x.grad.any()
+
+
+def test_depth_in_whole_numbers_is_taken_for_millimetres() -> None:
+    with pytest.raises(ValueError, match="in millimetres"):
+        check_z_depth(torch.full((36, 48), 2000), CAMERA, "camera_dst")
+
+
+def test_poses_and_cameras_may_differ_in_dtype() -> None:
+    image, z = picture(CAMERA, dtype=torch.float32), rough(CAMERA, dtype=torch.float32)
+    mixed = backward_warp(image, CAMERA, SE3(MOTION.R.float(), MOTION.t.float()), z, CAMERA).image
+    assert float((mixed - backward_warp(image, CAMERA, MOTION, z, CAMERA).image).abs().max()) < 1e-4
