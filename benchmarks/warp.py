@@ -145,15 +145,18 @@ WAYS = {"ours": ours, "ours, no depth test": ours_without_test, "kornia": kornia
 def peak_bytes_per_pixel() -> float:
     """How far the resident memory of a process rises above what it holds before and the result, in a batch of 64.
 
-    Linux alone: what is held now is in /proc, and what was held at most in the resource usage.
+    Linux alone, from /proc; the resource usage would carry over what the parent held.
     """
     code = (
-        "import pathlib, resource, warp\n"
+        "import pathlib, warp\n"
+        "def kib(key):\n"
+        "    lines = pathlib.Path('/proc/self/status').read_text().splitlines()\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith(key))\n"
         "image, z, poses, camera = warp.inputs(64)\n"
         "warp.backward_warp(image[:1], camera, poses[0], z[:1], camera, z_depth_src=z[:1])\n"
-        "held = int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()\n"
+        "held = kib('VmRSS')\n"
         "warp.backward_warp(image, camera, poses, z, camera, z_depth_src=z)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - held)\n"
+        "print((kib('VmHWM') - held) * 1024)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
