@@ -50,8 +50,8 @@ def backward_warp(
     """Sample a source picture, bilinearly, where the pixels of a destination camera lie in it.
 
     Inside means between the borders of the picture: its outermost half pixel repeats the outermost centre. With the
-    source's depth a point is seen only if nothing that was measured there is nearer (`geom.transfer.sight`); where
-    that depth is unknown nobody can say, and the point counts as not seen. Without it nothing is hidden.
+    source's depth a point is seen only if nothing that was measured there is nearer, as `geom.transfer.is_unhidden`
+    tells; where that depth is unknown nobody can say, and the point counts as not seen. Without it nothing is hidden.
 
     Gradients flow to image, z_depth_dst, pose and intrinsics; masks have none. Without gradients a batch of any size
     is worked through in parts, and nothing but the result grows with it.
@@ -61,7 +61,7 @@ def backward_warp(
         T_src_dst: takes destination-camera to source-camera coordinates, metres; broadcastable to *b.
         z_depth_dst: metres in the destination camera; NaN or infinite = unknown, which is seen nowhere.
         camera_src, camera_dst: batch shape broadcastable to *b; the sizes may differ.
-        z_depth_src: (*b, hs, ws), metres in the source camera; NaN or infinite = unknown.
+        z_depth_src: (*b, hs, ws), metres in the source camera; NaN = unknown, infinite hides nothing.
         tolerance: relative difference of inverse z-depth up to which two surfaces count as one.
 
     Raises:
@@ -161,5 +161,5 @@ class _Gather:
         if inverse is None:
             return sampled, landing.is_inside, landing.is_inside
         with torch.no_grad():
-            is_seen = is_unhidden(landing, inverse, self.tolerance, buffers).mul_(landing.is_inside)
+            is_seen = is_unhidden(landing, inverse, self.tolerance).mul_(landing.is_inside)
         return sampled, is_seen, landing.is_inside

@@ -108,7 +108,7 @@ def overlap(
     """Return which pixels of camera a are seen by camera b too: in front, inside, and not hidden.
 
     Where either depth is unknown nobody can say, and the pixel counts as not seen. Arguments and errors as those of
-    `geom.warp.backward_warp`.
+    `geom.gather.backward_warp`.
     """
     check_tolerance(tolerance)
     check_z_depth(z_depth_a, camera_a, "camera_a")
@@ -122,7 +122,7 @@ def overlap(
             inverse = inverse_z(z_b[part].to(H.dtype), buffers)
             for rows in bands:
                 landing = land(z_a[part, rows].to(H.dtype), H[part], e[part], camera_b, buffers, rows.start)
-                seen[part, rows] = is_unhidden(landing, inverse, tolerance, buffers).mul_(landing.is_inside)
+                seen[part, rows] = is_unhidden(landing, inverse, tolerance).mul_(landing.is_inside)
     return seen.reshape(z_depth_a.shape)
 
 
@@ -165,9 +165,7 @@ def inverse_z(z_depth: Float[Tensor, "n h w"], buffers: Buffers) -> Float[Tensor
     return torch.nan_to_num(inverse, nan=_UNKNOWN, out=buffers.get("inverse", z_depth))
 
 
-def is_unhidden(
-    landing: Landing, inverse_b: Float[Tensor, "n hb wb"], tolerance: float, buffers: Buffers
-) -> Float[Tensor, "n h w"]:
+def is_unhidden(landing: Landing, inverse_b: Float[Tensor, "n hb wb"], tolerance: float) -> Float[Tensor, "n h w"]:
     """Return 1 where no surface hides a point, else 0.
 
     A surface hides a point only if two readings of its inverse depth agree that it is nearer: the pixel that the
@@ -226,12 +224,14 @@ def at_least_float32(z_depth: Tensor) -> torch.dtype:
 
 
 def parts(z: Float[Tensor, "n h w"]) -> Iterator[tuple[slice, list[slice]]]:
-    """Cut a batch into groups of frames, and each into bands of rows: small enough for the cache of a CPU's cores,
-    one frame for each thread (which is how `grid_sample` shares its work), or within some GB of a GPU's memory.
+    """Cut a batch into groups of frames, and each into bands of rows.
+
+    On a CPU small enough for the cache of its cores, one frame for each thread, which is how `grid_sample` shares its
+    work; on a GPU so that the steps between stay within some GB.
     """
     num, height, width = z.shape
     pixels = _PIXELS_ON_GPU if z.is_cuda else _PIXELS_ON_CPU
-    frames = max(1, pixels // (height * width)) if z.is_cuda else min(num, torch.get_num_threads())
+    frames = max(1, pixels // (height * width)) if z.is_cuda else max(1, min(num, torch.get_num_threads()))
     rows = max(1, pixels // (frames * width))
     for first in range(0, num, frames):
         yield slice(first, min(first + frames, num)), [slice(r, min(r + rows, height)) for r in range(0, height, rows)]

@@ -343,3 +343,9 @@ def test_poses_and_cameras_may_differ_in_dtype() -> None:
     image, z = picture(CAMERA, dtype=torch.float32), rough(CAMERA, dtype=torch.float32)
     mixed = backward_warp(image, CAMERA, SE3(MOTION.R.float(), MOTION.t.float()), z, CAMERA).image
     assert float((mixed - backward_warp(image, CAMERA, MOTION, z, CAMERA).image).abs().max()) < 1e-4
+
+
+def test_a_batch_of_none_gives_none() -> None:
+    images, z_dst, z_src, poses, _ = batch(2)
+    none = backward_warp(images[:0], CAMERA, poses[:0], z_dst[:0], CAMERA, z_depth_src=z_src[:0])
+    assert none.image.shape == (0, 3, 36, 48) and none.is_seen.shape == (0, 36, 48)
