@@ -243,13 +243,21 @@ def flat_batch(value: Tensor, batch: torch.Size, rank: int, name: str) -> Tensor
     Raises:
         ValueError: if its own batch shape does not broadcast to that.
     """
-    found = value.shape[: value.ndim - rank]
+    check_fits(value.shape[: value.ndim - rank], batch, name)
+    full = value.expand(*batch, *value.shape[value.ndim - rank :])
+    return full.flatten(0, len(batch) - 1) if batch else full[None]
+
+
+def check_fits(found: Sequence[int], batch: Sequence[int], name: str) -> None:
+    """Refuse a batch shape that does not broadcast to that of the depth.
+
+    Raises:
+        ValueError: then.
+    """
     fits = len(found) <= len(batch) and all(a in (1, b) for a, b in zip(reversed(found), reversed(batch), strict=False))
     if not fits:
         want = tuple(batch)
         raise ValueError(f"{name} of batch {tuple(found)} must fit the depth maps' batch {want}; expand the depth")
-    full = value.expand(*batch, *value.shape[value.ndim - rank :])
-    return full.flatten(0, len(batch) - 1) if batch else full[None]
 
 
 def check_z_depth(z_depth: Tensor, camera: PinholeCamera, name: str) -> None:

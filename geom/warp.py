@@ -11,6 +11,7 @@ from torch import Tensor
 
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
+from geom.transfer import check_fits, check_z_depth
 
 MAX_RELATIVE_STEP = 0.02
 """Neighbouring pixels whose z_depth differs by less than this share of it lie on one surface."""
@@ -95,37 +96,24 @@ _NO_MINUS_ONE = (torch.uint8, *_NO_FILL)
 
 def _check_batch(z_depth: Tensor, camera_src: PinholeCamera, T_dst_src: SE3, camera_dst: PinholeCamera) -> None:
     batch = tuple(z_depth.shape[:-2])
-    for name, found in (
-        ("camera_src", camera_src.K.shape[:-2]),
-        ("T_dst_src", T_dst_src.shape),
-        ("camera_dst", camera_dst.K.shape[:-2]),
-    ):
-        fits = len(found) <= len(batch) and all(
-            a in (1, b) for a, b in zip(reversed(found), reversed(batch), strict=False)
-        )
-        if not fits:
-            raise ValueError(f"{name} of batch {tuple(found)} must fit the depth maps' batch {batch}; expand the depth")
+    check_fits(camera_src.K.shape[:-2], batch, "camera_src")
+    check_fits(T_dst_src.shape, batch, "T_dst_src")
+    check_fits(camera_dst.K.shape[:-2], batch, "camera_dst")
 
 
 def _check(image: Tensor, z_depth: Tensor, camera_src: PinholeCamera, extra: Tensor | None) -> None:
+    check_z_depth(z_depth, camera_src, "camera_src")
     shape = tuple(z_depth.shape)
-    if shape[-2:] != (camera_src.height, camera_src.width):
-        want = (camera_src.height, camera_src.width)
-        raise ValueError(f"z_depth must be {want}, the size of camera_src, got {shape[-2:]}; was it resized?")
     for name, got in (
         ("image", image.shape[:-3] + image.shape[-2:]),
         ("extra", shape if extra is None else extra.shape),
     ):
         if tuple(got) != shape:
             raise ValueError(f"{name} must match z_depth {shape} but for its channels, got {tuple(got)}")
-    if not z_depth.is_floating_point():
-        raise ValueError(f"z_depth must be floating point metres, got {z_depth.dtype}; is it in millimetres?")
     for name, layer in (("image", image), ("extra", extra)):
         kinds = _NO_MINUS_ONE if name == "extra" else _NO_FILL
         if layer is not None and layer.dtype in kinds:
             raise ValueError(f"{name} of type {layer.dtype} cannot mark a hole; convert it, to int32 for example")
-    if bool((z_depth <= 0).any()):
-        raise ValueError("z_depth must be > 0 m or NaN, got zero or less; is 0 used for unknown?")
 
 
 def _project(

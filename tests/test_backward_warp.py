@@ -10,10 +10,11 @@ import pytest
 import torch
 from kornia.geometry.depth import warp_frame_depth
 from recordings import simulated_room
+from warp import MOTIONS, one_view
 
-from geom import SE3, PinholeCamera, backward_warp, cast, flow, forward_warp, overlap
+from geom import SE3, PinholeCamera, backward_warp, flow, forward_warp, homography, overlap
 from geom.actions import parse_actions
-from geom.transfer import OCCLUSION_TOLERANCE, check_z_depth
+from geom.transfer import check_z_depth
 from synth.room_world import RoomWorld
 
 CAMERA = PinholeCamera.from_hfov(math.radians(70), 48, 36)
@@ -45,44 +46,12 @@ def room() -> RoomWorld:
     return simulated_room()
 
 
-def sees(room: RoomWorld, T_world_src: SE3, p_world: torch.Tensor) -> torch.Tensor:
-    """Whether nothing lies before points by more than the tolerance, by float64 rays through the room's solids."""
-    way = p_world - T_world_src.t
-    hit = cast(room.evidence.primitives, T_world_src.t, way)
-    return (hit.prim_idx < 0) | (hit.t >= 1 / (1 + OCCLUSION_TOLERANCE))
-
-
-def pixels_can_tell(z_src: torch.Tensor, camera: PinholeCamera, T_src_dst: SE3, z_dst: torch.Tensor) -> torch.Tensor:
-    """Whether the nine pixels of the source around a point agree that it is hidden, or that it is not."""
-    p_src = T_src_dst.act(camera.unproject(camera.pixel_centers(), z_dst))
-    uv, _ = camera.project(p_src)
-    col, row = uv.nan_to_num(0).floor().long().unbind(-1)
-    col, row = col.clamp(0, camera.width - 1), row.clamp(0, camera.height - 1)
-    nearest, furthest = (
-        sign * torch.nn.functional.max_pool2d(sign * z_src[None, None], 3, 1, 1)[0, 0] for sign in (-1, 1)
-    )
-    limit = p_src[..., 2] / (1 + OCCLUSION_TOLERANCE)
-    return (nearest[row, col] < limit) == (furthest[row, col] < limit)
-
-
-@pytest.mark.parametrize("motion", ["move right 0.4 meters", "move forward 0.6 meters; turn left 15 degrees"])
+@pytest.mark.parametrize("motion", MOTIONS)
 def test_the_second_view_of_a_room_is_what_rays_see(motion: str, room: RoomWorld) -> None:
-    T_world_src = room.T_world_anchor
-    T_world_dst = T_world_src @ parse_actions(motion).pose()
-    src, dst = room.view(T_world_src), room.view(T_world_dst)
-    assert src.image is not None and dst.image is not None
-    images = [torch.from_numpy(view.image).movedim(-1, 0).double() / 255 for view in (src, dst)]
-    z_src, z_dst = (torch.from_numpy(view.z_depth).double() for view in (src, dst))
-    T_src_dst = T_world_src.inverse() @ T_world_dst
-    found = backward_warp(images[0], room.camera, T_src_dst, z_dst, room.camera, z_depth_src=z_src)
-    p_world = T_world_dst.act(room.camera.unproject(room.camera.pixel_centers(), z_dst))
-    truly_hidden = found.is_inside & ~sees(room, T_world_src, p_world)
-    hidden = found.is_inside & ~found.is_seen
-    can_tell = pixels_can_tell(z_src, room.camera, T_src_dst, z_dst)
+    hidden, truly_hidden, can_tell, off = one_view(room, motion)
     assert (truly_hidden & can_tell).sum() > 200
     assert float((hidden & truly_hidden & can_tell).sum() / ((hidden | truly_hidden) & can_tell).sum()) >= 0.98
-    off = (found.image - images[1]).abs().amax(0)
-    assert float(off[found.is_seen & ~truly_hidden].median()) < 1 / 255
+    assert float(off.median()) < 1 / 255
 
 
 def test_a_steep_floor_does_not_hide_itself() -> None:
@@ -244,13 +213,35 @@ def test_gradients_are_those_of_finite_differences() -> None:
     camera = PinholeCamera.from_hfov(math.radians(70), 6, 5)
     image, z = picture(camera), rough(camera)
 
-    def warp(image: torch.Tensor, z: torch.Tensor, xi: torch.Tensor, K: torch.Tensor) -> torch.Tensor:
-        cam = PinholeCamera(K, 6, 5)
+    def warp(image: torch.Tensor, z: torch.Tensor, xi: torch.Tensor, lens: torch.Tensor) -> torch.Tensor:
+        cam = with_lens(lens, camera)
         return backward_warp(image, cam, MOTION @ SE3.exp(xi), z, cam, z_depth_src=z.detach() * 1.02).image
 
-    free = (image, z, torch.zeros(6, dtype=torch.float64))
-    inputs = tuple(x.clone().requires_grad_() for x in free)
-    assert torch.autograd.gradcheck(lambda *x: warp(*x, camera.K), inputs, atol=1e-6)
+    free = (image, z, torch.zeros(6, dtype=torch.float64), lens_of(camera))
+    assert torch.autograd.gradcheck(warp, tuple(x.clone().requires_grad_() for x in free), atol=1e-6)
+
+
+def lens_of(camera: PinholeCamera) -> torch.Tensor:
+    """fx, fy, cx, cy."""
+    return torch.cat([camera.focal, camera.principal_point])
+
+
+def with_lens(lens: torch.Tensor, camera: PinholeCamera) -> PinholeCamera:
+    fx, fy, cx, cy = lens
+    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
+    K = torch.stack([fx, zero, cx, zero, fy, cy, zero, zero, one]).reshape(3, 3)
+    return PinholeCamera(K, camera.width, camera.height)
+
+
+def test_flow_and_homography_have_the_gradients_of_finite_differences() -> None:
+    camera = PinholeCamera.from_hfov(math.radians(70), 6, 5)
+
+    def move(z: torch.Tensor, xi: torch.Tensor, lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        cam, motion = with_lens(lens, camera), MOTION @ SE3.exp(xi)
+        return flow(z, cam, motion, cam), homography(cam, motion, cam, z[0, :3] / 10)
+
+    free = (rough(camera), torch.zeros(6, dtype=torch.float64), lens_of(camera))
+    assert torch.autograd.gradcheck(move, tuple(x.clone().requires_grad_() for x in free), atol=1e-6)
 
 
 def test_unknown_depth_and_points_behind_give_no_gradient_and_no_nan() -> None:
