@@ -37,6 +37,11 @@ class Scale:
         """True only where lengths are true metres; an estimate is not."""
         return self.status == "metric"
 
+    @property
+    def has_metres(self) -> bool:
+        """True where the unit of length is a metre, true or estimated."""
+        return self.status in ("metric", "estimated")
+
     def to_dict(self) -> dict[str, str]:
         """Return the two fields as JSON values."""
         return asdict(self)

@@ -43,7 +43,7 @@ class Landing(NamedTuple):
 
 
 class Buffers:
-    """Memory for the steps between input and output, used again for each chunk of a batch.
+    """Memory for the steps between input and output, used again for each part of a batch.
 
     A fresh block of some megabytes costs more in page faults than the arithmetic on it. Autograd keeps what passes
     through it, so with gradients every request is answered by None, which as `out=` means fresh memory.

@@ -119,8 +119,8 @@ def _between(clip: Clip, before: int, after: int) -> SE3:
 
 def _planar(clip: Clip, T_before_after: SE3, limits: Limits) -> tuple[Action, ...]:
     """The actions of one step; without a scale what is small is small beside the whole path."""
-    extent = 1.0 if clip.scale.status in ("metric", "estimated") else path_extent(clip)
-    if clip.scale.status not in ("metric", "estimated") and float(T_before_after.t.norm()) <= _STILL * extent:
+    extent = 1.0 if clip.scale.has_metres else path_extent(clip)
+    if not clip.scale.has_metres and float(T_before_after.t.norm()) <= _STILL * extent:
         T_before_after = SE3(T_before_after.R, T_before_after.t * 0)
     pitch_deg, roll_deg, lift = tilt_and_lift(T_before_after)
     most = {"pitch": limits.max_tilt_deg, "roll": limits.max_tilt_deg, "lift": limits.max_lift_m * extent}
@@ -139,7 +139,7 @@ def _planar(clip: Clip, T_before_after: SE3, limits: Limits) -> tuple[Action, ..
 
 def small_unit(clip: Clip) -> float:
     """What a metre is to words: 1, or the whole path where that is shorter and its unit may be any length."""
-    return 1.0 if clip.scale.status in ("metric", "estimated") else min(1.0, path_extent(clip) or 1.0)
+    return 1.0 if clip.scale.has_metres else min(1.0, path_extent(clip) or 1.0)
 
 
 def _step(unit: float) -> float:

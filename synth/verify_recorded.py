@@ -47,7 +47,11 @@ def _extent_faults(files: SceneFiles, traj: Any, extent: float) -> Iterator[Faul
 
 def _unit(traj: Any, extent: float) -> float:
     """What stands for a metre in rules of the words: without a scale, no more than the whole path of the clip."""
-    return 1.0 if traj["scale"]["status"] in ("metric", "estimated") else min(1.0, extent or 1.0)
+    return 1.0 if _has_metres(traj) else min(1.0, extent or 1.0)
+
+
+def _has_metres(traj: Any) -> bool:
+    return traj["scale"]["status"] in ("metric", "estimated")
 
 
 def _frame_faults(files: SceneFiles, traj: Any) -> Iterator[Fault]:
@@ -87,7 +91,7 @@ def _word_faults(config: Any, traj: Any, extent: float) -> Iterator[Fault]:
             yield f"residual.{key}", said[key], value
     if max(map(abs, tilt)) > (most := config["max_tilt_deg"] * len(steps)):
         yield "residual", tilt, f"a pitch and roll of at most {most} degrees"
-    length = 1.0 if traj["scale"]["status"] in ("metric", "estimated") else extent
+    length = 1.0 if _has_metres(traj) else extent
     if abs(said["lift"]) > (most := config["max_lift_m"] * length * len(steps)) + _TOLERANCE:
         yield "residual.lift", said["lift"], f"at most {most}"
     yield from _rest_faults(traj, steps, rest, _unit(traj, extent))

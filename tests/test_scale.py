@@ -51,3 +51,13 @@ def test_other_keys_are_refused(fields):
 def test_scales_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Scale("metric", "a test").status = "unknown"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_an_estimate_has_metres_that_are_not_true_ones() -> None:
+    found = {status: (Scale(status, "test").has_metres, Scale(status, "test").is_metric) for status in SCALE_STATUSES}
+    assert found == {
+        "metric": (True, True),
+        "estimated": (True, False),
+        "up_to_scale": (False, False),
+        "unknown": (False, False),
+    }
