@@ -28,7 +28,7 @@ from machine import machine, write_result
 
 from geom import SE3, PinholeCamera, backward_warp, cast
 from geom.actions import parse_actions
-from geom.transfer import OCCLUSION_TOLERANCE
+from geom.gather import OCCLUSION_TOLERANCE
 from synth.pipeline import GenerateConfig
 from synth.room_world import RoomWorld
 from synth.stages import Stages

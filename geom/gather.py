@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from geom import engine_torch
 from geom.camera import PinholeCamera
+from geom.engine import engine_for
 from geom.se3 import SE3
-from geom.transfer import (
-    OCCLUSION_TOLERANCE,
-    Buffers,
-    at_least_float32,
-    check_tolerance,
-    check_z_depth,
-    flat_batch,
-    inverse_z,
-    is_unhidden,
-    land,
-    parts,
-    sample,
-    transfer_matrices,
-)
+from geom.transfer import Transfer, check_z_depth, flat_batch, require_positive
+
+OCCLUSION_TOLERANCE = 0.01
+"""Relative: a surface hides a point if its inverse z-depth is larger than the point's by more than this share."""
 
 
 class Gathered(NamedTuple):
@@ -49,24 +40,29 @@ def backward_warp(
 ) -> Gathered:
     """Sample a source picture, bilinearly, where the pixels of a destination camera lie in it.
 
-    Inside means between the borders of the picture: its outermost half pixel repeats the outermost centre. With the
-    source's depth a point is seen only if nothing that was measured there is nearer, as `geom.transfer.is_unhidden`
-    tells; where that depth is unknown nobody can say, and the point counts as not seen. Without it nothing is hidden.
+    Inside means between the borders of the picture: its outermost half pixel repeats the outermost centre.
 
-    Gradients flow to image, z_depth_dst, pose and intrinsics; masks have none. Without gradients a batch of any size
-    is worked through in parts, and nothing but the result grows with it.
+    With the source's depth a surface hides a point if two readings of its inverse depth agree that it is nearer: the
+    pixel that the point lands on, and what lies between the four around. The second is exact on a plane, however
+    steep (inverse depth is linear in the picture), the first at a depth edge. Where that depth is unknown nobody can
+    say, and the point counts as not seen. Without the source's depth nothing is hidden.
+
+    Gradients flow to image, z_depth_dst, pose and intrinsics; masks have none. Without gradients nothing but the
+    result grows with the batch.
 
     Args:
         image: (*b, c, hs, ws), floating point; broadcast where there are several depth maps for one picture.
         T_src_dst: takes destination-camera to source-camera coordinates, metres; broadcastable to *b.
         z_depth_dst: metres in the destination camera; NaN or infinite = unknown, which is seen nowhere.
-        camera_src, camera_dst: batch shape broadcastable to *b; the sizes may differ.
+        camera_src, camera_dst: batch shape broadcastable to *b; the sizes may differ. Like T_src_dst they may lie on
+            the CPU while pictures and depths lie elsewhere, and are quicker there.
         z_depth_src: (*b, hs, ws), metres in the source camera; NaN = unknown, infinite hides nothing.
         tolerance: relative difference of inverse z-depth up to which two surfaces count as one.
 
     Raises:
         ValueError: if a layer has not the size of its camera, is not floating point, or does not fit the batch of
-            z_depth_dst; a known depth is not positive; or the tolerance is no share.
+            z_depth_dst; the tolerance is no share; or, on a CPU, a depth that is looked at is not positive (elsewhere
+            it counts as unknown, because asking would make the caller wait for the device).
 
     >>> import math
     >>> camera = PinholeCamera.from_hfov(math.pi / 2, 4, 2)
@@ -78,13 +74,37 @@ def backward_warp(
     """
     _check(image, camera_src, z_depth_dst, camera_dst, z_depth_src, tolerance)
     batch = z_depth_dst.shape[:-2]
+    transfer = Transfer.between(
+        camera_dst, T_src_dst, camera_src, z_depth_dst, ("camera_dst", "T_src_dst", "camera_src")
+    )
     z_dst = flat_batch(z_depth_dst, batch, 2, "z_depth_dst")
     source = flat_batch(image, batch, 3, "image")
     z_src = None if z_depth_src is None else flat_batch(z_depth_src, batch, 2, "z_depth_src")
-    H, e = transfer_matrices(camera_dst, T_src_dst, camera_src, at_least_float32(z_dst), batch)
-    gather = _Gather(source, z_dst, z_src, H, e, camera_src, tolerance)
-    found = gather.whole() if gather.wants_grad else gather.in_parts()
+    wants_grad = torch.is_grad_enabled() and any(x.requires_grad for x in (source, z_dst, transfer.coefficients))
+    engine = engine_torch if wants_grad else engine_for(transfer.coefficients)
+    *found, is_positive = engine.gather(source, z_dst, z_src, transfer, tolerance)
+    require_positive(is_positive)
     return Gathered(*(x.reshape(*batch, *x.shape[1:]) for x in found))
+
+
+def overlap(
+    z_depth_a: Float[Tensor, "*b h w"],
+    camera_a: PinholeCamera,
+    T_b_a: SE3,
+    z_depth_b: Float[Tensor, "*b hb wb"],
+    camera_b: PinholeCamera,
+    *,
+    tolerance: float = OCCLUSION_TOLERANCE,
+) -> Bool[Tensor, "*b h w"]:
+    """Return which pixels of camera a are seen by camera b too: in front, inside, and not hidden.
+
+    Where either depth is unknown nobody can say, and the pixel counts as not seen. Arguments and errors as those of
+    `backward_warp`.
+    """
+    nothing = z_depth_b.new_empty((*z_depth_b.shape[:-2], 0, *z_depth_b.shape[-2:]))
+    with torch.no_grad():
+        found = backward_warp(nothing, camera_b, T_b_a, z_depth_a, camera_a, z_depth_src=z_depth_b, tolerance=tolerance)
+    return found.is_seen
 
 
 def _check(
@@ -102,64 +122,8 @@ def _check(
         )
     if not image.is_floating_point():
         raise ValueError(f"image must be floating point to be sampled between pixels, got {image.dtype}; use .float()")
-    check_tolerance(tolerance)
+    if not 0 <= tolerance < 1:
+        raise ValueError(f"tolerance must be a share of the depth, at least 0 and below 1, got {tolerance}")
     check_z_depth(z_depth_dst, camera_dst, "camera_dst")
     if z_depth_src is not None:
         check_z_depth(z_depth_src, camera_src, "camera_src")
-
-
-@dataclass(frozen=True)
-class _Gather:
-    """One warp, its batch a single dimension."""
-
-    source: Tensor
-    z_dst: Tensor
-    z_src: Tensor | None
-    H: Tensor
-    e: Tensor
-    camera_src: PinholeCamera
-    tolerance: float
-
-    @property
-    def wants_grad(self) -> bool:
-        return torch.is_grad_enabled() and any(x.requires_grad for x in (self.source, self.z_dst, self.H, self.e))
-
-    def whole(self) -> Gathered:
-        """All at once, for autograd, which keeps every step anyway."""
-        buffers, every = Buffers(reuse=False), slice(None)
-        sampled, is_seen, is_inside = self._band(every, slice(0, None), self._inverse(every, buffers), buffers)
-        image = sampled * is_seen[:, None]
-        return Gathered(image.to(self.source.dtype), is_seen.bool(), is_inside.bool())
-
-    def in_parts(self) -> Gathered:
-        """Part by part into the result."""
-        num, size = len(self.z_dst), self.z_dst.shape[-2:]
-        image = self.source.new_empty(num, self.source.shape[1], *size)
-        seen, inside = (torch.empty(num, *size, dtype=torch.bool, device=image.device) for _ in range(2))
-        buffers = Buffers(reuse=True)
-        for part, bands in parts(self.z_dst):
-            inverse = self._inverse(part, buffers)
-            for rows in bands:
-                sampled, is_seen, is_inside = self._band(part, rows, inverse, buffers)
-                image[part, :, rows] = sampled.mul_(is_seen[:, None])
-                seen[part, rows], inside[part, rows] = is_seen, is_inside
-        return Gathered(image, seen, inside)
-
-    def _inverse(self, part: slice, buffers: Buffers) -> Tensor | None:
-        if self.z_src is None:
-            return None
-        with torch.no_grad():
-            return inverse_z(self.z_src[part].to(self.H.dtype), buffers)
-
-    def _band(
-        self, part: slice, rows: slice, inverse: Tensor | None, buffers: Buffers
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what a band of rows shows, seen or not, and as 1 or 0 whether it is seen, and whether inside."""
-        z = self.z_dst[part, rows].to(self.H.dtype)
-        landing = land(z, self.H[part], self.e[part], self.camera_src, buffers, rows.start)
-        sampled = sample(self.source[part].to(self.H.dtype), landing.grid, "bilinear")
-        if inverse is None:
-            return sampled, landing.is_inside, landing.is_inside
-        with torch.no_grad():
-            is_seen = is_unhidden(landing, inverse, self.tolerance).mul_(landing.is_inside)
-        return sampled, is_seen, landing.is_inside

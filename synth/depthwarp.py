@@ -20,8 +20,8 @@ from geom.actions import ActionKind, ActionSequence
 from geom.boxes import clip_box
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
+from geom.splat import forward_warp
 from geom.visibility import Partition, in_view, partition
-from geom.warp import forward_warp
 from synth.photo import Photo
 from synth.presets import PHOTO_PRESET_NAME, Family, Preset, Sizes
 from synth.transition import UNKNOWN, View

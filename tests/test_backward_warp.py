@@ -179,15 +179,6 @@ def test_a_batch_is_its_frames_one_by_one() -> None:
             assert torch.equal(a[n], b)
 
 
-def test_parts_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, z_dst, z_src, poses, cameras = batch(5)
-    whole = backward_warp(images, cameras, poses, z_dst, CAMERA, z_depth_src=z_src)
-    monkeypatch.setattr("geom.transfer._PIXELS_ON_CPU", 7 * 48)
-    cut = backward_warp(images, cameras, poses, z_dst, CAMERA, z_depth_src=z_src)
-    for a, b in zip(whole, cut, strict=True):
-        assert torch.allclose(a.float(), b.float(), atol=1e-5)
-
-
 def test_one_picture_serves_thousands_of_poses() -> None:
     num = 4096
     small = PinholeCamera.from_hfov(math.radians(70), 24, 16)

@@ -13,7 +13,7 @@ from scipy.ndimage import map_coordinates
 
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
-from geom.warp import forward_warp
+from geom.splat import forward_warp
 from synth.photo import (
     BASELINE_M,
     CITATION,

@@ -9,7 +9,7 @@ import torch
 
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
-from geom.warp import _check, forward_warp
+from geom.splat import check_layers, forward_warp
 
 SMALL = PinholeCamera.from_hfov(math.radians(60), 12, 8)
 LARGE = PinholeCamera.from_hfov(math.radians(60), 160, 120)
@@ -224,6 +224,8 @@ def test_bad_input_is_refused_with_the_reason() -> None:
         forward_warp(image, z_depth - 2, SMALL, still, SMALL)
     with pytest.raises(ValueError, match="image must match"):
         forward_warp(image[:, :4], z_depth, SMALL, still, SMALL)
+    with pytest.raises(ValueError, match=r"\(\.\.\., channels, height, width\), got \(8, 12\)"):
+        forward_warp(image[0], z_depth, SMALL, still, SMALL)
     with pytest.raises(ValueError, match="extra must match"):
         forward_warp(image, z_depth, SMALL, still, SMALL, extra=image[0, :4])
 
@@ -240,7 +242,7 @@ def test_types_that_cannot_hold_what_is_asked_are_refused() -> None:
     image, T = torch.zeros(1, 1, 8), SE3.identity()
     # The hook of the tests refuses it too; users run without the hook.
     with pytest.raises(ValueError, match="z_depth must be floating point"):
-        _check(image, torch.full((1, 8), 2000), camera, None)
+        check_layers(image, torch.full((1, 8), 2000), camera)
     with pytest.raises(ValueError, match="extra of type torch.uint8 cannot mark a hole"):
         forward_warp(image, z_depth, camera, T, camera, extra=torch.zeros(1, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match="image of type torch.uint16 cannot mark a hole"):
