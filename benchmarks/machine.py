@@ -6,11 +6,21 @@ import json
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("theodolite", "torch", "numpy", "scipy", "open3d-cpu", "opencv-python-headless", "kornia")
+PACKAGES = (
+    "theodolite",
+    "torch",
+    "numpy",
+    "scipy",
+    "open3d-cpu",
+    "opencv-python-headless",
+    "kornia",
+    "numba",
+    "triton",
+)
 
 
 def machine() -> dict[str, Any]:
@@ -19,7 +29,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES},
         "commit": _git("rev-parse", "--short", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
@@ -29,6 +39,13 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
     """Write a result so that a diff of it can be read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:
