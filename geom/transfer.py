@@ -113,14 +113,14 @@ class Transfer:
         """Return that of some frames."""
         return Transfer(self.coefficients[frames])
 
-    def land(self, z_a: Float[Tensor, "n h w"]) -> Landing:
+    def land(self, z_a: Float[Tensor, "n h w"], z_near: float = Z_NEAR) -> Landing:
         """Carry all pixels over. Gradients flow to depth, pose and intrinsics, and are 0 where nothing is in front."""
         known = z_a.isfinite() & (z_a > 0)
         # Masked before dividing: what is unknown or behind would reach the gradients of poses and pictures as NaN.
         z_known = z_a.where(known, 1)
         x, y, w = (self._per_metre(axis, z_known.reciprocal()) for axis in range(3))
         z = z_known * w
-        is_front = known & (z > Z_NEAR)
+        is_front = known & (z > z_near)
         w = w.where(is_front, 1)
         return Landing(x / w, y / w, z, is_front)
 
@@ -158,6 +158,56 @@ def flow(
     there = transfer.land(z_depth.reshape(-1, *z_depth.shape[-2:]).to(transfer.dtype))
     moved = torch.stack([there.u, there.v], -1) - camera_a.pixel_centers().to(there.u)
     return moved.where(there.is_front[..., None], math.nan).reshape(*z_depth.shape, 2)
+
+
+def z_residual(
+    z_depth_a: Float[Tensor, "*b h w"],
+    camera_a: PinholeCamera,
+    T_b_a: SE3,
+    z_depth_b: Float[Tensor, "*c hb wb"],
+    camera_b: PinholeCamera,
+    *,
+    z_near: float = Z_NEAR,
+) -> Float[Tensor, "*b h w"]:
+    """Return, for each pixel of camera a, its z-depth in b over what b measured there, minus 1.
+
+    0 where both depths agree, positive behind the surface that b measured, negative before it. What b measured is that
+    of the pixel landed on, so on a slanted surface it is off by up to half a pixel's step. A ratio: the unit of length
+    does not matter to it. NaN where either depth is unknown (NaN or infinite), or the point is not in front of b or
+    not in its picture, of which the border is part. Gradients flow to both depths, to the pose and to camera_a.
+
+    Args:
+        z_depth_a: metres in camera a; its batch must cover those of the pose, the cameras and z_depth_b.
+        T_b_a: takes a-coordinates to b-coordinates, metres.
+        z_depth_b: metres in camera b.
+        z_near: smallest z-depth in b that counts as in front (exclusive), metres.
+
+    Raises:
+        ValueError: if a depth is not of the size of its camera, not floating point, or not positive where it is looked
+            at; z_near is not positive; or the batch shapes do not fit.
+
+    >>> camera = PinholeCamera.from_hfov(math.pi / 2, 4, 2)
+    >>> T_b_a = SE3.from_translation(torch.tensor([0.0, 0.0, -0.75], dtype=torch.float64))
+    >>> z_a, z_b = (torch.full((2, 4), z, dtype=torch.float64) for z in (2.0, 1.0))
+    >>> z_residual(z_a, camera, T_b_a, z_b, camera)[0].round(decimals=9).tolist()
+    [nan, 0.25, 0.25, nan]
+    """
+    check_z_depth(z_depth_a, camera_a, "camera_a")
+    check_z_depth(z_depth_b, camera_b, "camera_b")
+    if not z_near > 0:
+        raise ValueError(f"z_near must be > 0 m, got {z_near}; use a small positive value such as 1e-3")
+    transfer = Transfer.between(camera_a, T_b_a, camera_b, z_depth_a)
+    measured = flat_batch(z_depth_b, z_depth_a.shape[:-2], 2, "z_depth_b")
+    there = transfer.land(z_depth_a.reshape(-1, *z_depth_a.shape[-2:]).to(transfer.H.dtype), z_near)
+    is_inside = there.is_inside(camera_b.width, camera_b.height)
+    ends = (there.u, camera_b.width - 1), (there.v, camera_b.height - 1)
+    col, row = (x.where(is_inside, 0).long().clamp_max(last) for x, last in ends)
+    frame = torch.arange(len(measured), device=measured.device)[:, None, None]
+    z_b = measured[frame, row, col].to(there.z).where(is_inside, math.nan)
+    require_positive(~((z_depth_a <= 0).any() | (z_b <= 0).any()))
+    # Masked before dividing too, for the gradients.
+    off = there.z / z_b.where(z_b.isfinite(), 1) - 1
+    return off.where(z_b.isfinite(), math.nan).reshape(z_depth_a.shape)
 
 
 def parts(z: Float[Tensor, "n h w"]) -> Iterator[slice]:
