@@ -29,6 +29,7 @@ from real_sources import apc_shelf, slambook
 from scipy.ndimage import zoom
 from scipy.spatial.transform import Rotation
 
+from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from synth.mistakes import Diagnosis, diagnose, shots_of
 from synth.pipeline import GenerateConfig
@@ -45,8 +46,13 @@ Shots = list[Shot]
 
 
 def posed(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Shots], Shots]:
-    """Change every pose."""
-    return lambda shots: [replace(s, T_world_cam=change(s.T_world_cam)) for s in shots]
+    """Change every pose, as a matrix."""
+    return lambda shots: [replace(s, T_world_cam=pose(change(s.T_world_cam.matrix().numpy()))) for s in shots]
+
+
+def pose(T: np.ndarray) -> SE3:
+    """A pose of its matrix."""
+    return SE3.from_matrix(torch.from_numpy(T))
 
 
 def moved(T: np.ndarray, factor: float) -> np.ndarray:
@@ -75,14 +81,16 @@ def along_rays(shots: Shots) -> Shots:
     out = []
     for s in shots:
         v, u = np.mgrid[: s.z_depth.shape[0], : s.z_depth.shape[1]] + 0.5
-        x, y = (u - s.K[0, 2]) / s.K[0, 0], (v - s.K[1, 2]) / s.K[1, 1]
-        out.append(replace(s, z_depth=s.z_depth * np.sqrt(1 + x * x + y * y)))
+        K = s.camera.K.numpy()
+        x, y = (u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1]
+        out.append(replace(s, z_depth=s.z_depth * torch.from_numpy(np.sqrt(1 + x * x + y * y))))
     return out
 
 
 def other_camera(shots: Shots) -> Shots:
     """Depth as a depth camera of 0.78 times the focal length sees it, given as registered to colour."""
-    return [replace(s, z_depth=zoomed_out(s.z_depth, s.K, 0.776)) for s in shots]
+    seen = [zoomed_out(s.z_depth.numpy(), s.camera.K.numpy(), 0.776) for s in shots]
+    return [replace(s, z_depth=torch.from_numpy(z)) for s, z in zip(shots, seen, strict=True)]
 
 
 def zoomed_out(z: np.ndarray, K: np.ndarray, factor: float) -> np.ndarray:
@@ -96,7 +104,11 @@ def zoomed_out(z: np.ndarray, K: np.ndarray, factor: float) -> np.ndarray:
 
 def lensed(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Shots], Shots]:
     """Change every K."""
-    return lambda shots: [replace(s, K=change(s.K)) for s in shots]
+
+    def changed(camera: PinholeCamera) -> PinholeCamera:
+        return replace(camera, K=torch.from_numpy(change(camera.K.numpy())))
+
+    return lambda shots: [replace(s, camera=changed(s.camera)) for s in shots]
 
 
 def swapped(K: np.ndarray) -> np.ndarray:
@@ -113,13 +125,11 @@ def next_poses(shots: Shots) -> Shots:
 
 def drifting(shots: Shots) -> Shots:
     """Poses as odometry has them: each step off by about 1 cm and 0.5 degrees, and depth 2 % too large."""
-    rng, drift, out = np.random.default_rng(0), np.eye(4), []
+    rng, drift, out = np.random.default_rng(0), SE3.identity(), []
     for s in shots:
         out.append(replace(s, T_world_cam=s.T_world_cam @ drift, z_depth=s.z_depth * 1.02))
-        step = np.eye(4)
-        step[:3, :3] = Rotation.from_rotvec(rng.normal(size=3) * np.deg2rad(0.3)).as_matrix()
-        step[:3, 3] = rng.normal(size=3) * 0.006
-        drift = drift @ step
+        R = Rotation.from_rotvec(rng.normal(size=3) * np.deg2rad(0.3)).as_matrix()
+        drift = drift @ SE3(torch.from_numpy(R), torch.from_numpy(rng.normal(size=3) * 0.006))
     return out
 
 
@@ -147,7 +157,7 @@ def can_be_seen(right: Shots, wrong: Shots) -> bool:
     """Whether the planted data move the median pixel of the right ones by 2 % of the width, or of its depth."""
     worst = []
     for i, j in [(0, 1), (0, len(wrong) // 2), (len(wrong) // 2, len(wrong) - 1)]:
-        true, said = landing(right[i], right[j]), landing(wrong[i], wrong[j], right[i].z_depth)
+        true, said = landing(right[i], right[j]), landing(wrong[i], wrong[j], right[i].z_depth.numpy())
         width = right[i].z_depth.shape[1]
         off = np.abs(true - said) / np.array([width, width, 1.0])[:, None]
         known = np.isfinite(off).all(0)
@@ -157,15 +167,16 @@ def can_be_seen(right: Shots, wrong: Shots) -> bool:
 
 def landing(a: Shot, b: Shot, at: np.ndarray | None = None) -> np.ndarray:
     """(u, v, log z) in b of the pixels of a, through the poses; NaN behind the camera."""
-    z = np.where(np.isfinite(a.z_depth if at is None else at), a.z_depth, np.nan)
+    own, measured = a.z_depth.numpy(), b.z_depth.numpy()
+    z = np.where(np.isfinite(own if at is None else at), own, np.nan)
     v, u = np.mgrid[4 : z.shape[0] : 8, 4 : z.shape[1] : 8]
     pixels = np.stack([u + 0.5, v + 0.5, np.ones(u.shape)]).reshape(3, -1)
-    T = np.linalg.inv(b.T_world_cam) @ a.T_world_cam
-    p = T[:3, :3] @ (np.linalg.inv(a.K) @ pixels * z[v, u].ravel()) + T[:3, 3:]
+    T = np.linalg.inv(b.T_world_cam.matrix().numpy()) @ a.T_world_cam.matrix().numpy()
+    p = T[:3, :3] @ (np.linalg.inv(a.camera.K.numpy()) @ pixels * z[v, u].ravel()) + T[:3, 3:]
     with np.errstate(invalid="ignore", divide="ignore"):
-        uvw = b.K @ np.where(p[2] > 0, p, np.nan)
+        uvw = b.camera.K.numpy() @ np.where(p[2] > 0, p, np.nan)
         # A right z-depth that is scaled everywhere lands elsewhere only if the camera moves: so it is beside b's own.
-        unit = np.nanmedian(b.z_depth) if np.isfinite(b.z_depth).any() else 1.0
+        unit = np.nanmedian(measured) if np.isfinite(measured).any() else 1.0
         return np.stack([uvw[0] / uvw[2], uvw[1] / uvw[2], np.log(p[2] / unit)])
 
 
@@ -177,7 +188,7 @@ def room_sequence(seed: int, motion: str) -> Shots:
     T, shots = world.T_world_anchor, []
     for _ in range(FRAMES):
         z = world.view(T).z_depth.astype(np.float64)
-        shots.append(Shot(world.camera.K.numpy(), T.matrix().numpy(), noisy(z, rng)))
+        shots.append(Shot(world.camera, T, torch.from_numpy(noisy(z, rng))))
         t, r = step(motion, rng)
         T = T @ SE3.exp(torch.from_numpy(np.concatenate([t, r])))
     return shots

@@ -16,17 +16,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
+from geom.se3 import SE3
 from synth.read_depth import raw_z_depth
-from synth.reproject import Array, Comparison, Shot, compare
+from synth.reproject import Shot, compare, stacked
 from synth.source import Frame
 
 Verdict = Literal["agrees", "contradicts", "cannot tell"]
-Compared = list[Comparison | None]
+Array = NDArray[np.float64]
+Undo = Callable[[list[Shot]], list[Shot]]
 
 MIN_GAIN = 0.1
 """Undoing a mistake must explain more by this share of what either explains: above the 0.09 that undoing one gained
@@ -79,8 +85,8 @@ def shots_of(frames: Sequence[Frame]) -> list[Shot]:
     shots = []
     for frame in frames:
         with suppress(ValueError):
-            z_depth = raw_z_depth(frame)
-            shots.append(Shot(frame.camera.K.numpy(), frame.T_world_cam.matrix().numpy(), z_depth))
+            z_depth = torch.from_numpy(raw_z_depth(frame))
+            shots.append(Shot(frame.camera.to(z_depth), frame.T_world_cam.to(z_depth), z_depth))
     return shots
 
 
@@ -89,15 +95,16 @@ def diagnose(shots: Sequence[Shot]) -> Diagnosis:
     if len(shots) < 2:
         return Diagnosis("cannot tell", f"depth of at least 2 frames is needed, got {len(shots)}")
     pairs = _pairs(len(shots))
-    given = _compared(list(shots), pairs)
-    found = {name: _compared(undo(list(shots)), pairs) for name, undo in MISTAKES.items()}
-    best = max(found, key=lambda name: _mean(_explained(found[name]) - _explained(given)))
-    return _judged(given, best, found[best], MIN_GAIN if len(shots) > _FEW else MIN_GAIN_OF_FEW)
+    given = [compare(shots[i], shots[j]) for i, j in pairs]
+    explained = np.array([float(pair.explained) for pair in given])
+    found = dict(zip(MISTAKES, _explained([undo(list(shots)) for undo in MISTAKES.values()], pairs), strict=True))
+    best = max(found, key=lambda name: _mean(found[name] - explained))
+    residual = _median(np.array([float(pair.residual) for pair in given]))
+    return _judged(explained, best, found[best], residual, MIN_GAIN if len(shots) > _FEW else MIN_GAIN_OF_FEW)
 
 
-def _judged(given: Compared, best: str, undone: Compared, least_gain: float) -> Diagnosis:
-    gain, share, best_share = _gain(given, undone), _mean(_explained(given)), _mean(_explained(undone))
-    residual = _residual(given)
+def _judged(given: Array, best: str, undone: Array, residual: float, least_gain: float) -> Diagnosis:
+    gain, share, best_share = _gain(given, undone), _mean(given), _mean(undone)
     numbers = (share, best, best_share, gain, residual)
     if max(share, best_share) < MIN_EXPLAINED:
         return Diagnosis("cannot tell", "the frames have too little in common", *numbers)
@@ -114,19 +121,14 @@ def _mean(values: Array) -> float:
     return float(known.mean()) if len(known) else 0.0
 
 
-def _explained(compared: Compared) -> Array:
-    return np.array([np.nan if pair is None else pair.explained for pair in compared])
-
-
-def _residual(compared: Compared) -> float:
+def _median(values: Array) -> float:
     """Of the pairs that can be compared; NaN if none can."""
-    known = [pair.residual for pair in compared if pair is not None and np.isfinite(pair.residual)]
-    return float(np.median(known)) if known else float("nan")
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
-def _gain(given: Compared, undone: Compared) -> float:
+def _gain(before: Array, after: Array) -> float:
     """How much more another reading explains, as a share of the larger of both, over the pairs that it has."""
-    before, after = _explained(given), _explained(undone)
     both = np.isfinite(after)
     larger = np.maximum(before[both], after[both]).sum()
     return float((after[both] - before[both]).sum() / larger) if larger > 0 else 0.0
@@ -141,84 +143,79 @@ def _pairs(count: int) -> list[tuple[int, int]]:
     return [pair[::-1] if n % 2 else pair for n, pair in enumerate(chosen)]
 
 
-def _compared(shots: list[Shot | None], pairs: list[tuple[int, int]]) -> Compared:
-    """None for a pair that the undoing leaves without a frame."""
-    views = [(shots[i], shots[j]) for i, j in pairs]
-    return [None if a is None or b is None else compare(a, b) for a, b in views]
+def _explained(readings: list[list[Shot]], pairs: list[tuple[int, int]]) -> Array:
+    """Share that each reading of the frames explains of each pair, NaN where it leaves one without a pose. (r, pairs)
+
+    Readings with the same depth are compared at once.
+    """
+    found = []
+    for _, group in groupby(readings, key=lambda shots: id(shots[0].z_depth)):
+        frames = [stacked(shots) for shots in zip(*group, strict=True)]
+        found.append(torch.stack([compare(frames[i], frames[j]).explained for i, j in pairs], -1))
+    return torch.cat(found).numpy()
 
 
-def _posed(change: Callable[[Array], Array]) -> Callable[[list[Shot]], list[Shot | None]]:
+def _posed(change: Callable[[SE3], SE3]) -> Undo:
     return lambda shots: [replace(shot, T_world_cam=change(shot.T_world_cam)) for shot in shots]
 
 
-def _lensed(change: Callable[[Array], Array]) -> Callable[[list[Shot]], list[Shot | None]]:
-    return lambda shots: [replace(shot, K=change(shot.K)) for shot in shots]
+def _lensed(change: Callable[[Tensor], Tensor]) -> Undo:
+    return lambda shots: [replace(shot, camera=replace(shot.camera, K=change(shot.camera.K))) for shot in shots]
 
 
-def _deeper(factor: float) -> Callable[[list[Shot]], list[Shot | None]]:
-    return lambda shots: [replace(shot, z_depth=shot.z_depth * factor) for shot in shots]
+def _flip(T: SE3) -> SE3:
+    return SE3(T.R * T.R.new_tensor([1, -1, -1]), T.t)
 
 
-def _inverted(T: Array) -> Array:
-    return np.asarray(np.linalg.inv(T), np.float64)
+def _rolled(T: SE3, places: int) -> SE3:
+    turned = Rotation.from_quat(np.roll(Rotation.from_matrix(T.R.numpy()).as_quat(), places))
+    return SE3(torch.from_numpy(turned.as_matrix()), T.t)
 
 
-def _flip(T: Array) -> Array:
-    return T @ np.diag([1.0, -1.0, -1.0, 1.0])
+def _mirrored(T: SE3) -> SE3:
+    mirror = T.t.new_tensor([-1, 1, 1])
+    return SE3(mirror[:, None] * T.R * mirror, mirror * T.t)
 
 
-def _turned(T: Array, R: Array) -> Array:
-    T = T.copy()
-    T[:3, :3] = R
-    return T
-
-
-def _rolled(T: Array, places: int) -> Array:
-    return _turned(T, Rotation.from_quat(np.roll(Rotation.from_matrix(T[:3, :3]).as_quat(), places)).as_matrix())
-
-
-def _mirrored(T: Array) -> Array:
-    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
-    return mirror @ T @ mirror
-
-
-def _swapped(K: Array) -> Array:
-    K = K.copy()
-    K[0, 2], K[1, 2] = K[1, 2], K[0, 2]
+def _swapped(K: Tensor) -> Tensor:
+    K = K.clone()
+    K[:2, 2] = K[:2, 2].flip(0)
     return K
 
 
-def _zoomed(factor: float) -> Callable[[Array], Array]:
-    return lambda K: np.diag([factor, factor, 1.0]) @ K
+def _zoomed(factor: float) -> Callable[[Tensor], Tensor]:
+    return lambda K: K * K.new_tensor([factor, factor, 1])[:, None]
 
 
-def _focal(factor: float) -> Callable[[Array], Array]:
-    return lambda K: K @ np.diag([factor, factor, 1.0])
+def _focal(factor: float) -> Callable[[Tensor], Tensor]:
+    return lambda K: K * K.new_tensor([factor, factor, 1])
 
 
-def _from_rays(shots: list[Shot]) -> list[Shot | None]:
+def _deeper(factor: float) -> Undo:
+    """As poses that are nearer to each other: one factor on all lengths changes nothing."""
+    return _posed(lambda T: SE3(T.R, T.t / factor))
+
+
+def _from_rays(shots: list[Shot]) -> list[Shot]:
     """z-depth from what was given, taken as the distance along each ray."""
-    undone: list[Shot | None] = []
-    for shot in shots:
-        v, u = np.mgrid[: shot.z_depth.shape[0], : shot.z_depth.shape[1]] + 0.5
-        rays = np.linalg.inv(shot.K) @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
-        undone.append(replace(shot, z_depth=shot.z_depth / np.linalg.norm(rays, axis=0).reshape(u.shape)))
-    return undone
+    return [replace(s, z_depth=s.z_depth / s.camera.rays(s.camera.pixel_centers()).norm(dim=-1)) for s in shots]
 
 
-def _shifted(by: int) -> Callable[[list[Shot]], list[Shot | None]]:
-    def undo(shots: list[Shot]) -> list[Shot | None]:
-        places = range(len(shots))
-        return [replace(shots[n], T_world_cam=shots[n + by].T_world_cam) if n + by in places else None for n in places]
+def _shifted(by: int) -> Undo:
+    def undo(shots: list[Shot]) -> list[Shot]:
+        nowhere = SE3.identity(dtype=shots[0].z_depth.dtype)
+        nowhere = SE3(nowhere.R * float("nan"), nowhere.t * float("nan"))
+        poses = [shots[n].T_world_cam if n in range(len(shots)) else nowhere for n in range(by, len(shots) + by)]
+        return [replace(shot, T_world_cam=T) for shot, T in zip(shots, poses, strict=True)]
 
     return undo
 
 
-MISTAKES: dict[str, Callable[[list[Shot]], list[Shot | None]]] = {
-    "the poses seem to be world-to-camera": _posed(_inverted),
+MISTAKES: dict[str, Undo] = {
+    "the poses seem to be world-to-camera": _posed(SE3.inverse),
     "the poses seem to have OpenGL axes (y up, z back)": _posed(_flip),
-    "the poses seem to be world-to-camera with OpenGL axes": _posed(lambda T: _flip(_inverted(T))),
-    "the rotations seem to be transposed": _posed(lambda T: _turned(T, T[:3, :3].T)),
+    "the poses seem to be world-to-camera with OpenGL axes": _posed(lambda T: _flip(T.inverse())),
+    "the rotations seem to be transposed": _posed(lambda T: SE3(T.R.mT, T.t)),
     "the quaternions seem to be w x y z, not x y z w": _posed(lambda T: _rolled(T, -1)),
     "the quaternions seem to be x y z w, not w x y z": _posed(lambda T: _rolled(T, 1)),
     "the poses seem to be mirrored, left for right": _posed(_mirrored),
@@ -236,4 +233,4 @@ MISTAKES |= {
     for times in (2.0, 5.0, 10.0, 100.0, 1000.0)
     for what, factor in (("small", times), ("large", 1 / times))
 }
-"""A mistake as people make it, to what undoes it; a frame that the undoing leaves without a pose is None."""
+"""A mistake as people make it, to what undoes it; the pose of a frame that the undoing leaves without one is NaN."""

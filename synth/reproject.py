@@ -1,75 +1,82 @@
-"""Depth of one view, moved into another by the poses, against the depth measured there: arrays in, numbers out.
+"""Depth of one view, moved into another by the poses, against the depth measured there.
 
 A pixel that lands clearly behind the measured surface may be hidden by it, and says nothing of how exact either is.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-Array = NDArray[np.float64]
+from geom.camera import PinholeCamera
+from geom.se3 import SE3
+from geom.transfer import z_residual
 
 _FALL_OFF = 0.03
 """Relative difference of z-depth at which a pixel's explanation has fallen to 1 / e."""
 _CLEARLY = 0.1
 """Relative difference beyond which a pixel is behind a surface: noise and drift stay below."""
 _PIXELS = 2500
+_Z_NEAR = 1e-6
+"""In front, in whatever unit: what is looked at may be kilometres that were taken for metres."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shot:
-    """What one frame says: intrinsics (3 x 3), camera to world (4 x 4), z-depth (h, w) with NaN where unknown."""
+    """What one frame says, or is taken to say: camera and pose may hold several readings of it."""
 
-    K: Array
-    T_world_cam: Array
-    z_depth: Array
+    camera: PinholeCamera
+    T_world_cam: SE3
+    """NaN where a reading has no pose for this frame."""
+    z_depth: Float[Tensor, "h w"]
+    """In the unit of the poses, NaN where unknown."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """How the pixels of one view fare in another."""
+    """How the pixels of one view fare in another, in each reading."""
 
-    explained: float
-    """Mean over pixels with depth: 1 where both depths are equal, falling off with their relative difference; 0..1."""
-    residual: float
-    """Median relative difference of z-depth, without pixels that may be hidden; NaN where nothing can be compared."""
+    explained: Float[Tensor, "*readings"]
+    """Mean over pixels with depth: 1 where both depths are equal, falling off with their relative difference; 0..1.
+    NaN where a reading has no pose."""
+    off: Float[Tensor, "*readings n m"]
+    """Relative difference of z-depth of each pixel; NaN where it cannot be compared."""
+
+    @property
+    def residual(self) -> Float[Tensor, "*readings"]:
+        """Median relative difference, without pixels that may be hidden; NaN where nothing can be compared."""
+        unhidden = self.off.abs().where(self.off < _CLEARLY, math.nan)
+        return unhidden.flatten(-2).nanquantile(0.5, -1)
 
 
 def compare(a: Shot, b: Shot) -> Comparison:
     """Move a lattice of some thousand pixels of `a` into `b`, and compare z-depths."""
-    z, pixels = _lattice(a)
-    if not len(z):
-        return Comparison(0.0, float("nan"))
-    T_b_a = np.linalg.inv(b.T_world_cam) @ a.T_world_cam
-    p_b = T_b_a[:3, :3] @ (np.linalg.inv(a.K) @ pixels * z) + T_b_a[:3, 3:]
-    off = p_b[2] / _measured(p_b, b) - 1
-    off = off[np.isfinite(off)]
-    unhidden = np.abs(off[off < _CLEARLY])
-    return Comparison(
-        explained=float(np.exp(-np.abs(off) / _FALL_OFF).sum() / len(z)),
-        residual=float(np.median(unhidden)) if len(unhidden) else float("nan"),
-    )
+    camera, z = _lattice(a)
+    T_b_a = b.T_world_cam.inverse() @ a.T_world_cam
+    off = z_residual(z.expand(*T_b_a.shape, *z.shape), camera, T_b_a, b.z_depth, b.camera, z_near=_Z_NEAR)
+    explained = (off.abs() / -_FALL_OFF).exp().nan_to_num(0).sum((-2, -1)) / z.isfinite().sum().clamp_min(1)
+    return Comparison(explained.where(T_b_a.t.isfinite().all(-1), math.nan), off)
 
 
-def _lattice(shot: Shot) -> tuple[Array, Array]:
-    """z-depth (n) and homogeneous pixels (3, n) of pixels with depth, evenly spread."""
+def stacked(readings: Sequence[Shot]) -> Shot:
+    """Several readings of one frame, which share its depth, as one."""
+    first = readings[0]
+    K = torch.stack([shot.camera.K for shot in readings])
+    camera = PinholeCamera(K, first.camera.width, first.camera.height)
+    return Shot(camera, SE3.stack([shot.T_world_cam for shot in readings]), first.z_depth)
+
+
+def _lattice(shot: Shot) -> tuple[PinholeCamera, Float[Tensor, "n m"]]:
+    """The depth of evenly spread pixels, and the camera whose pixels' centres are theirs."""
     height, width = shot.z_depth.shape
-    step = max(1, int(np.sqrt(height * width / _PIXELS)))
-    v, u = np.mgrid[step // 2 : height : step, step // 2 : width : step]
-    z = shot.z_depth[v, u].ravel()
-    known = np.isfinite(z)
-    return z[known], np.stack([u.ravel() + 0.5, v.ravel() + 0.5, np.ones(u.size)])[:, known]
-
-
-def _measured(p_cam: Array, shot: Shot) -> Array:
-    """z-depth that a view has where points (3, n) in its camera's frame land; NaN behind it, outside or unknown."""
-    front = p_cam[2] > 1e-6
-    uvw = shot.K @ np.where(front, p_cam, [[0], [0], [1]])
-    at = np.floor(uvw[:2] / uvw[2])
-    height, width = shot.z_depth.shape
-    inside = front & (at >= 0).all(0) & (at[0] < width) & (at[1] < height)
-    col, row = np.where(inside, at, 0).astype(int)
-    return np.where(inside, shot.z_depth[row, col], np.nan)
+    step = max(1, int(math.sqrt(height * width / _PIXELS)))
+    first = step // 2
+    z = shot.z_depth[first::step, first::step]
+    n, m = z.shape
+    corner = first + 0.5 - step / 2
+    return shot.camera.crop(corner, corner, m * step, n * step).resize(m, n), z

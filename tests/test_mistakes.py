@@ -15,6 +15,7 @@ import torch
 from recordings import simulated_room
 from scipy.spatial.transform import Rotation
 
+from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from synth.label import LabelConfig
 from synth.mistakes import MISTAKES, check_frames, diagnose
@@ -35,14 +36,19 @@ def shots() -> Shots:
     for _ in range(10):
         z = world.view(T).z_depth.astype(np.float64) * (1 + 0.01 * rng.normal(size=(120, 160)))
         z[30:50, 40:70] = np.nan
-        found.append(Shot(world.camera.K.numpy(), T.matrix().numpy(), z))
+        found.append(Shot(world.camera, T, torch.from_numpy(z)))
         step = np.concatenate([rng.normal(size=3) * [0.06, 0.04, 0.08], rng.normal(size=3) * [0.05, 0.09, 0.04]])
         T = T @ SE3.exp(torch.from_numpy(step))
     return found
 
 
 def posed(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Shots], Shots]:
-    return lambda shots: [replace(s, T_world_cam=change(s.T_world_cam)) for s in shots]
+    """Change every pose, as a matrix."""
+    return lambda shots: [replace(s, T_world_cam=pose(change(s.T_world_cam.matrix().numpy()))) for s in shots]
+
+
+def pose(T: np.ndarray) -> SE3:
+    return SE3.from_matrix(torch.from_numpy(T))
 
 
 def deeper(factor: float) -> Callable[[Shots], Shots]:
@@ -50,7 +56,10 @@ def deeper(factor: float) -> Callable[[Shots], Shots]:
 
 
 def lensed(factor: float) -> Callable[[Shots], Shots]:
-    return lambda shots: [replace(s, K=np.diag([factor, factor, 1.0]) @ s.K) for s in shots]
+    def zoomed(camera: PinholeCamera) -> PinholeCamera:
+        return replace(camera, K=torch.tensor([factor, factor, 1.0], dtype=torch.float64).diag() @ camera.K)
+
+    return lambda shots: [replace(s, camera=zoomed(s.camera)) for s in shots]
 
 
 def rotated(T: np.ndarray, change: Callable[[Rotation], Rotation]) -> np.ndarray:
@@ -61,8 +70,9 @@ def rotated(T: np.ndarray, change: Callable[[Rotation], Rotation]) -> np.ndarray
 
 def along_rays(shots: Shots) -> Shots:
     v, u = np.mgrid[:120, :160] + 0.5
-    far = [np.linalg.norm(np.linalg.inv(s.K) @ np.stack([u, v, u * 0 + 1]).reshape(3, -1), axis=0) for s in shots]
-    return [replace(s, z_depth=s.z_depth * d.reshape(120, 160)) for s, d in zip(shots, far, strict=True)]
+    pixels = np.stack([u, v, u * 0 + 1]).reshape(3, -1)
+    far = [np.linalg.norm(np.linalg.inv(s.camera.K.numpy()) @ pixels, axis=0).reshape(120, 160) for s in shots]
+    return [replace(s, z_depth=s.z_depth * torch.from_numpy(d)) for s, d in zip(shots, far, strict=True)]
 
 
 PLANTED: dict[str, Callable[[Shots], Shots]] = {
@@ -94,7 +104,7 @@ def test_a_planted_mistake_is_caught_and_named(name: str, shots: Shots) -> None:
 
 @pytest.mark.parametrize("name", ["right", "world-to-camera", "100 times too large"])
 def test_where_the_world_lies_changes_nothing_but_for_inverted_poses(name: str, shots: Shots) -> None:
-    move = SE3.exp(torch.tensor([1.0, -2.0, 0.5, 0.3, 0.2, -0.4]).double()).matrix().numpy()
+    move = SE3.exp(torch.tensor([1.0, -2.0, 0.5, 0.3, 0.2, -0.4]).double())
     plant = PLANTED.get(name, list)
     here, there = diagnose(plant(shots)), diagnose(plant([replace(s, T_world_cam=move @ s.T_world_cam) for s in shots]))
     assert here.verdict == there.verdict
@@ -105,7 +115,7 @@ def test_where_the_world_lies_changes_nothing_but_for_inverted_poses(name: str, 
 def test_drift_and_bias_are_no_mistakes_of_convention(shots: Shots) -> None:
     rng, drift, drifted = np.random.default_rng(1), SE3.identity(), []
     for s in shots:
-        drifted.append(replace(s, T_world_cam=s.T_world_cam @ drift.matrix().numpy(), z_depth=s.z_depth * 1.02))
+        drifted.append(replace(s, T_world_cam=s.T_world_cam @ drift, z_depth=s.z_depth * 1.02))
         drift = drift @ SE3.exp(torch.from_numpy(rng.normal(size=6) * 0.005))
     assert diagnose(drifted).verdict == "agrees"
 
@@ -148,7 +158,8 @@ def test_too_few_frames_tell_nothing(count: int, shots: Shots) -> None:
 
 
 def test_frames_that_have_nothing_in_common_tell_nothing(shots: Shots) -> None:
-    apart = [replace(s, T_world_cam=np.eye(4) + np.eye(4, k=3) * 1e4 * n) for n, s in enumerate(shots[:3])]
+    far = SE3.from_translation(torch.tensor([1e4, 0, 0], dtype=torch.float64))
+    apart = [shots[0], replace(shots[1], T_world_cam=far), replace(shots[2], T_world_cam=far @ far)]
     assert diagnose(apart).verdict == "cannot tell"
 
 
@@ -167,11 +178,10 @@ def test_every_mistake_undone_twice_or_by_its_opposite_is_undone(shots: Shots) -
     for name, undo in MISTAKES.items():
         changed = undo(list(shots))
         assert any(
-            s is None
-            or not (
-                np.allclose(s.K, t.K)
-                and np.allclose(s.T_world_cam, t.T_world_cam)
-                and np.allclose(s.z_depth, t.z_depth, equal_nan=True)
+            not (
+                torch.allclose(s.camera.K, t.camera.K)
+                and torch.allclose(s.T_world_cam.matrix(), t.T_world_cam.matrix())
+                and torch.allclose(s.z_depth, t.z_depth, equal_nan=True)
             )
             for s, t in zip(changed, shots, strict=True)
         ), name

@@ -1,4 +1,4 @@
-"""The residual of z-depth between two views: against a plain loop and planes; the unknown, units, batches, gradients."""
+"""The residual of z-depth between two views: against a plain loop and planes; units, unknowns, batches, gradients."""
 
 from __future__ import annotations
 
