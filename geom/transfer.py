@@ -203,11 +203,12 @@ def z_residual(
     ends = (there.u, camera_b.width - 1), (there.v, camera_b.height - 1)
     col, row = (x.where(is_inside, 0).long().clamp_max(last) for x, last in ends)
     frame = torch.arange(len(measured), device=measured.device)[:, None, None]
-    z_b = measured[frame, row, col].to(there.z).where(is_inside, math.nan)
-    require_positive(~((z_depth_a <= 0).any() | (z_b <= 0).any()))
+    z_b = measured[frame, row, col].to(there.z)
+    is_known = is_inside & z_b.isfinite()
+    require_positive(~((z_depth_a <= 0).any() | (is_known & (z_b <= 0)).any()))
     # Masked before dividing too, for the gradients.
-    off = there.z / z_b.where(z_b.isfinite(), 1) - 1
-    return off.where(z_b.isfinite(), math.nan).reshape(z_depth_a.shape)
+    off = there.z / z_b.where(is_known, 1) - 1
+    return off.where(is_known, math.nan).reshape(z_depth_a.shape)
 
 
 def parts(z: Float[Tensor, "n h w"]) -> Iterator[slice]:

@@ -59,7 +59,7 @@ def compare(a: Shot, b: Shot) -> Comparison:
     camera, z = _lattice(a)
     T_b_a = b.T_world_cam.inverse() @ a.T_world_cam
     off = z_residual(z.expand(*T_b_a.shape, *z.shape), camera, T_b_a, b.z_depth, b.camera, z_near=_Z_NEAR)
-    explained = (off.abs() / -_FALL_OFF).exp().nan_to_num(0).sum((-2, -1)) / z.isfinite().sum().clamp_min(1)
+    explained = (off.abs() / -_FALL_OFF).exp().nansum((-2, -1)) / z.isfinite().sum().clamp_min(1)
     return Comparison(explained.where(T_b_a.t.isfinite().all(-1), math.nan), off)
 
 
