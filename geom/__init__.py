@@ -36,10 +36,6 @@ from geom.raycast import unit_coords as unit_coords
 from geom.scale import SCALE_STATUSES as SCALE_STATUSES
 from geom.scale import Scale as Scale
 from geom.se3 import SE3 as SE3
-from geom.splat import Warped as Warped
-from geom.splat import forward_warp as forward_warp
-from geom.transfer import flow as flow
-from geom.transfer import z_residual as z_residual
 from geom.visibility import Partition as Partition
 from geom.visibility import partition as partition
 from geom.visibility import silhouette_grid as silhouette_grid
@@ -53,3 +49,4 @@ from geom.warp import homography as homography
 from geom.warp import overlap as overlap
 from geom.warp import soft_splat as soft_splat
 from geom.warp import with_whole_centers as with_whole_centers
+from geom.warp import z_residual as z_residual

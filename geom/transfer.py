@@ -184,7 +184,7 @@ def z_residual(
 
     Raises:
         ValueError: if a depth is not of the size of its camera, not floating point, or not positive where it is looked
-            at; z_near is not positive; or the batch shapes do not fit.
+            at (on a CPU; elsewhere it counts as unknown); z_near is not positive; or the batch shapes do not fit.
 
     >>> camera = PinholeCamera.from_hfov(math.pi / 2, 4, 2)
     >>> T_b_a = SE3.from_translation(torch.tensor([0.0, 0.0, -0.75], dtype=torch.float64))
@@ -204,8 +204,8 @@ def z_residual(
     col, row = (x.where(is_inside, 0).long().clamp_max(last) for x, last in ends)
     frame = torch.arange(len(measured), device=measured.device)[:, None, None]
     z_b = measured[frame, row, col].to(there.z)
-    is_known = is_inside & z_b.isfinite()
-    require_positive(~((z_depth_a <= 0).any() | (is_known & (z_b <= 0)).any()))
+    require_positive(all_positive(z_depth_a) and all_positive(z_b.where(is_inside, 1)))
+    is_known = is_inside & z_b.isfinite() & (z_b > 0)
     # Masked before dividing too, for the gradients.
     off = there.z / z_b.where(is_known, 1) - 1
     return off.where(is_known, math.nan).reshape(z_depth_a.shape)

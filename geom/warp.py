@@ -2,8 +2,8 @@
 
 `backward_warp` samples a source where a destination's pixels lie in it; `forward_warp` throws a source's pixels into a
 destination, the nearest wins; `soft_splat` mixes them, for gradients; `flow` and `overlap` say where pixels go and
-whether the other camera sees them; `homography` does without depth where the camera only turns. Pixels are counted as
-everywhere here: the first centre is (0.5, 0.5).
+whether the other camera sees them, `z_residual` how far their depth is from what it measured; `homography` does without
+depth where the camera only turns. Pixels are counted as everywhere here: the first centre is (0.5, 0.5).
 """
 
 from geom.gather import OCCLUSION_TOLERANCE as OCCLUSION_TOLERANCE
@@ -17,3 +17,4 @@ from geom.soft_splat import soft_splat as soft_splat
 from geom.splat import Warped as Warped
 from geom.splat import forward_warp as forward_warp
 from geom.transfer import flow as flow
+from geom.transfer import z_residual as z_residual

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
-from geom.transfer import z_residual
+from geom.warp import z_residual
 
 _FALL_OFF = 0.03
 """Relative difference of z-depth at which a pixel's explanation has fallen to 1 / e."""

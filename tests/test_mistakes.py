@@ -80,7 +80,7 @@ PLANTED: dict[str, Callable[[Shots], Shots]] = {
     "OpenGL axes": posed(lambda T: T @ GL),
     "transposed": posed(lambda T: rotated(T, Rotation.inv)),
     "quaternions": posed(lambda T: rotated(T, lambda r: Rotation.from_quat(np.roll(r.as_quat(), 1)))),
-    "frame": lambda s: [replace(a, T_world_cam=b.T_world_cam) for a, b in zip(s, s[1:], strict=False)],
+    "frame after": lambda s: [replace(a, T_world_cam=b.T_world_cam) for a, b in zip(s, s[1:], strict=False)],
     "100 times too large": deeper(100),
     "1000 times too large": deeper(1000),
     "10 times too small": deeper(0.1),
