@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from synth.read_depth import raw_z_depth
 from synth.reproject import Shot, compare, stacked
@@ -198,7 +199,14 @@ def _deeper(factor: float) -> Undo:
 
 def _from_rays(shots: list[Shot]) -> list[Shot]:
     """z-depth from what was given, taken as the distance along each ray."""
-    return [replace(s, z_depth=s.z_depth / s.camera.rays(s.camera.pixel_centers()).norm(dim=-1)) for s in shots]
+    return [replace(shot, z_depth=shot.z_depth / _distance_per_z(shot.camera)) for shot in shots]
+
+
+def _distance_per_z(camera: PinholeCamera) -> Tensor:
+    """Length of each pixel's ray where z is 1, (h, w); a row and a column of rays give them all."""
+    lens = zip((camera.width, camera.height), camera.principal_point, camera.focal, strict=True)
+    across, down = ((torch.arange(size, dtype=center.dtype) + 0.5 - center) / focal for size, center, focal in lens)
+    return (1 + across.square() + down.square()[:, None]).sqrt()
 
 
 def _shifted(by: int) -> Undo:
