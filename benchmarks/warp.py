@@ -1,10 +1,11 @@
-"""Backward warp: how fast beside kornia's and OpenCV's, how much memory, and how right against rays.
+"""The warps on a CPU: how fast beside kornia's and OpenCV's, how much memory, and how right against rays.
 
     python benchmarks/warp.py [--repeats N] [--out FILE]
 
 Every peer is timed in the same run, once under the allocator's defaults and once with settings that keep memory mapped
 (the C library else gives it back after every call, and asking for it again costs page faults). Each batch is of
-different pictures, depths and poses. kornia's `warp_frame_depth` and OpenCV's `remap` test no occlusion.
+different pictures, depths and poses. kornia's `warp_frame_depth` and OpenCV's `remap` test no occlusion; `plain torch`
+is the engine that gradients flow through, here without them.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ import torch
 from kornia.geometry.depth import warp_frame_depth
 from machine import machine, write_result
 
-from geom import SE3, PinholeCamera, backward_warp, cast
+from geom import SE3, PinholeCamera, backward_warp, cast, engine_torch, forward_warp, soft_splat
 from geom.actions import parse_actions
-from geom.gather import OCCLUSION_TOLERANCE
+from geom.transfer import Transfer
+from geom.warp import OCCLUSION_TOLERANCE
 from synth.pipeline import GenerateConfig
 from synth.room_world import RoomWorld
 from synth.stages import Stages
@@ -71,9 +73,12 @@ def child(repeats: int, settings: dict[str, str]) -> dict[str, Any]:
 
 def timed(repeats: int) -> dict[str, Any]:
     """Milliseconds a frame of each way and batch size, and the memory of the largest batch of ours."""
-    return {
-        name: {str(batch): milliseconds(way(batch), batch, repeats) for batch in BATCHES} for name, way in WAYS.items()
-    } | {"peak_bytes_per_pixel_beyond_result": peak_bytes_per_pixel()}
+    ways = [(name, way, BATCHES) for name, way in WAYS.items()]
+    ways += [(name, way, BATCHES[:-1]) for name, way in SLOW_WAYS.items()]
+    times = {
+        name: {str(batch): milliseconds(way(batch), batch, repeats) for batch in batches} for name, way, batches in ways
+    }
+    return times | {"peak_bytes_per_pixel_beyond_result": {name: peak_bytes_per_pixel(*PEAKS[name]) for name in PEAKS}}
 
 
 def milliseconds(call: Callable[[], Any], batch: int, repeats: int) -> dict[str, float]:
@@ -114,11 +119,45 @@ def ours_without_test(batch: int) -> Callable[[], Any]:
     return lambda: backward_warp(image, camera, poses, z, camera)
 
 
+def forward(batch: int) -> Callable[[], Any]:
+    """The z-buffered splat of colours, depth and source pixels."""
+    image, z, poses, camera = inputs(batch)
+    return lambda: forward_warp(image, z, camera, poses, camera)
+
+
+def plain_torch(batch: int) -> Callable[[], Any]:
+    """Ours with the depth test, by the engine that gradients use."""
+    image, z, poses, camera = inputs(batch)
+    transfer = Transfer.between(camera, poses, camera, z)
+    return lambda: engine_torch.gather(image, z, z, transfer, OCCLUSION_TOLERANCE)
+
+
+def plain_torch_forward(batch: int) -> Callable[[], Any]:
+    """The splat by that engine."""
+    image, z, poses, camera = inputs(batch)
+    transfer = Transfer.between(camera, poses, camera, z)
+    return lambda: engine_torch.splat([(image, 0)], z, transfer, (HEIGHT, WIDTH))
+
+
+def soft(batch: int) -> Callable[[], Any]:
+    """The splat that gradients flow through, without them."""
+    image, z, poses, camera = inputs(batch)
+    return lambda: soft_splat(image, z, camera, poses, camera)
+
+
 def kornias(batch: int) -> Callable[[], Any]:
     """`warp_frame_depth`, in float32."""
     image, z, poses, camera = inputs(batch)
     T, K = poses.matrix().float(), camera.K.float().expand(batch, 3, 3)
     return lambda: warp_frame_depth(image, z[:, None], T, K)
+
+
+def kornias_one_by_one(batch: int) -> Callable[[], Any]:
+    """The same, frame by frame."""
+    image, z, poses, camera = inputs(batch)
+    T, K = poses.matrix().float(), camera.K.float().expand(batch, 3, 3)
+    frames = [slice(n, n + 1) for n in range(batch)]
+    return lambda: torch.cat([warp_frame_depth(image[n], z[n, None], T[n], K[n]) for n in frames])
 
 
 def opencvs(batch: int) -> Callable[[], Any]:
@@ -139,10 +178,27 @@ def opencvs(batch: int) -> Callable[[], Any]:
     return lambda: [one(n) for n in range(batch)]
 
 
-WAYS = {"ours": ours, "ours, no depth test": ours_without_test, "kornia": kornias, "OpenCV": opencvs}
+WAYS = {
+    "backward": ours,
+    "backward, no depth test": ours_without_test,
+    "forward": forward,
+    "plain torch backward": plain_torch,
+    "kornia": kornias,
+    "kornia, frame by frame": kornias_one_by_one,
+    "OpenCV": opencvs,
+}
+SLOW_WAYS = {"plain torch forward": plain_torch_forward, "soft_splat": soft}
+"""Not timed at the largest batch."""
 
 
-def peak_bytes_per_pixel() -> float:
+PEAKS = {
+    "backward": ("backward_warp(image[{}], camera, poses[{}], z[{}], camera, z_depth_src=z[{}])", 3 * 4 + 2),
+    "forward": ("forward_warp(image[{}], z[{}], camera, poses[{}], camera)", 3 * 4 + 4 + 1 + 8),
+}
+"""A call, and the bytes of its result for each pixel."""
+
+
+def peak_bytes_per_pixel(call: str, result: int) -> float:
     """How far the resident memory of a process rises above what it holds before and the result, in a batch of 64.
 
     Linux alone, from /proc; the resource usage would carry over what the parent held.
@@ -153,16 +209,15 @@ def peak_bytes_per_pixel() -> float:
         "    lines = pathlib.Path('/proc/self/status').read_text().splitlines()\n"
         "    return next(int(line.split()[1]) for line in lines if line.startswith(key))\n"
         "image, z, poses, camera = warp.inputs(64)\n"
-        "warp.backward_warp(image[:1], camera, poses[0], z[:1], camera, z_depth_src=z[:1])\n"
+        f"warp.{call.replace('{}', ':1')}\n"
         "held = kib('VmRSS')\n"
-        "warp.backward_warp(image, camera, poses, z, camera, z_depth_src=z)\n"
+        f"found = warp.{call.replace('{}', ':')}\n"
         "print((kib('VmHWM') - held) * 1024)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
     )
-    pixels = 64 * HEIGHT * WIDTH
-    return round(int(done.stdout) / pixels - (3 * 4 + 2), 2)
+    return round(int(done.stdout) / (64 * HEIGHT * WIDTH) - result, 2)
 
 
 def against_rays() -> dict[str, Any]:

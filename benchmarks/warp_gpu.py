@@ -1,6 +1,6 @@
 """The warps on one CUDA device: bytes that must move over the time taken, beside a plain copy, kornia and plain torch.
 
-    python benchmarks/warp_gpu.py [--out FILE] [--most-pixels N]
+    python benchmarks/warp_gpu.py [--out FILE] [--most-pixels N] [--commit HASH]
 
 Compulsory bytes are each input read once and each output written once. `call` is the time of the public function, many
 calls after each other; `engine` that of its kernels alone, without checks and matrices. Pictures are float32 unless
@@ -36,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "warp_gpu.json")
     parser.add_argument("--most-pixels", type=int, default=2**31, help="leave out larger batches")
+    parser.add_argument("--commit", help="what is measured, where there is a copy without its history")
     args = parser.parse_args()
     copy = copy_bandwidth()
     rows = [
@@ -53,7 +54,8 @@ def main() -> None:
         "agreement": agreement(),
         "rows": rows,
     }
-    write_result(args.out, result | {"machine": machine()})
+    told = {"commit": args.commit, "uncommitted_changes": False} if args.commit else {}
+    write_result(args.out, result | {"machine": machine() | told})
     for row in rows:
         print(json.dumps(row))
     print(json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1))

@@ -118,7 +118,8 @@ class Transfer:
         known = z_a.isfinite() & (z_a > 0)
         # Masked before dividing: what is unknown or behind would reach the gradients of poses and pictures as NaN.
         z_known = z_a.where(known, 1)
-        x, y, w = (self._per_metre(axis, z_known.reciprocal()) for axis in range(3))
+        per_z = z_known.reciprocal()
+        x, y, w = (self._per_metre(axis, per_z) for axis in range(3))
         z = z_known * w
         is_front = known & (z > z_near)
         w = w.where(is_front, 1)
@@ -198,7 +199,7 @@ def z_residual(
         raise ValueError(f"z_near must be > 0 m, got {z_near}; use a small positive value such as 1e-3")
     transfer = Transfer.between(camera_a, T_b_a, camera_b, z_depth_a)
     measured = flat_batch(z_depth_b, z_depth_a.shape[:-2], 2, "z_depth_b")
-    there = transfer.land(z_depth_a.reshape(-1, *z_depth_a.shape[-2:]).to(transfer.H.dtype), z_near)
+    there = transfer.land(z_depth_a.reshape(-1, *z_depth_a.shape[-2:]).to(transfer.dtype), z_near)
     is_inside = there.is_inside(camera_b.width, camera_b.height)
     ends = (there.u, camera_b.width - 1), (there.v, camera_b.height - 1)
     col, row = (x.where(is_inside, 0).long().clamp_max(last) for x, last in ends)
