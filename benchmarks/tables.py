@@ -307,7 +307,7 @@ def _machines(results: dict[str, Any]) -> str:
     rows = []
     for name, result in results.items():
         m = result["machine"]
-        packages = ", ".join(f"{package} {number}" for package, number in m["packages"].items())
+        packages = ", ".join(f"{package} {number}" for package, number in m["packages"].items() if number)
         rows.append([name, m["processor"], m["cores"], m["python"], packages, m["commit"]])
     return "## Machines\n\n" + table(["result", "processor", "cores", "Python", "packages", "commit"], rows)
 
