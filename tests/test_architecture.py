@@ -193,6 +193,16 @@ def _calls(function: Function) -> set[str]:
     return {called(node) for node in ast.walk(function) if isinstance(node, ast.Call)}
 
 
+WARPS = {"grid_sample", "remap", "warpPerspective", "warp_perspective", "warpAffine", "warp_affine", "scatter_reduce"}
+MAY_WARP = {"surfaces.py": "looks up texels, from no other camera"}
+"""Second implementations, twin_*.py, may too: that is what they are for."""
+
+
+def warps(text: str) -> list[int]:
+    """Calls that move pixels from one picture to another: `geom.warp` does that."""
+    return [n.lineno for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call) and called(n).rstrip("_") in WARPS]
+
+
 def unfinished(text: str) -> list[str]:
     return re.findall(r"\b(?:TO[D]O|FIX[M]E|X[X]X)\b", text)
 
@@ -216,6 +226,8 @@ def unfinished(text: str) -> list[str]:
         (checkless, "def test_a():\n    f(1)"),
         (checkless, "def test_a():\n    assert True"),
         (checkless, "def test_a():\n    assert (x == 1, 'always true')"),
+        (warps, "y = torch.nn.functional.grid_sample(x, at)"),
+        (warps, "x.scatter_reduce_(0, at, z, 'amin')"),
         (unfinished, "# TO" + "DO: later"),
     ],
 )
@@ -229,6 +241,7 @@ def test_rule_finds_a_breach(rule: Callable[[str], list], breach: str) -> None:
         (lambda text: wrong_way(text, "synth"), "import geom.se3\nfrom synth import scene"),
         (impure, "import torch\ntorch.zeros(3)"),
         (foreign, "z_depth = ray_dist = T_world_cam = 1\nx = data['c2w']\nx = y.extrinsic"),
+        (warps, "seen = backward_warp(image, camera, T, z, camera)"),
         (too_long, 'def f():\n    """' + "words\n" * 60 + '    """\n' + "    x = 1\n" * MAX_BODY),
         (checkless, "def check(x):\n    assert x\ndef test_a():\n    check(1)"),
         (checkless, "def test_a():\n    with pytest.raises(ValueError):\n        f()"),
@@ -256,6 +269,11 @@ def test_library_does_not_print(path: Path) -> None:
 @pytest.mark.parametrize("path", named([p for p in sources(*PACKAGES) if p.name != "conventions.py"]))
 def test_foreign_conventions_stay_at_the_door(path: Path) -> None:
     assert foreign(path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", named([p for p in sources(*PACKAGES[1:]) if not p.name.startswith("twin")]))
+def test_nothing_but_geom_warps(path: Path) -> None:
+    assert warps(path.read_text()) == [] or path.name in MAY_WARP
 
 
 @pytest.mark.parametrize("path", named(sources(*PACKAGES, "tests", "benchmarks")))
