@@ -78,7 +78,11 @@ def timed(repeats: int) -> dict[str, Any]:
     times = {
         name: {str(batch): milliseconds(way(batch), batch, repeats) for batch in batches} for name, way, batches in ways
     }
-    return times | {"peak_bytes_per_pixel_beyond_result": {name: peak_bytes_per_pixel(*PEAKS[name]) for name in PEAKS}}
+    many = {name: {str(n): per_small_frame(warp, n, repeats) for n in (64, 4096)} for name, warp in SMALL_WAYS.items()}
+    return times | {
+        "microseconds_a_frame_of_80x60": many,
+        "peak_bytes_per_pixel_beyond_result": {name: peak_bytes_per_pixel(*PEAKS[name]) for name in PEAKS},
+    }
 
 
 def milliseconds(call: Callable[[], Any], batch: int, repeats: int) -> dict[str, float]:
@@ -92,24 +96,26 @@ def milliseconds(call: Callable[[], Any], batch: int, repeats: int) -> dict[str,
     return {"median": round(statistics.median(times), 2), "min": round(min(times), 2), "max": round(max(times), 2)}
 
 
-def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor, SE3, PinholeCamera]:
+def per_small_frame(way: Callable[..., Callable[[], Any]], batch: int, repeats: int) -> dict[str, float]:
+    """Microseconds a frame of 80 x 60, to see what a large batch costs beyond its frames."""
+    found = milliseconds(way(batch, 8), batch, repeats)
+    return {key: round(value * 1e3, 1) for key, value in found.items()}
+
+
+def inputs(batch: int, smaller: int = 1) -> tuple[torch.Tensor, torch.Tensor, SE3, PinholeCamera]:
     """Pictures, depths of a slanted wall, and small motions, all different."""
-    gen = torch.Generator().manual_seed(0)
-    image = torch.rand(batch, 3, HEIGHT, WIDTH, generator=gen)
-    slant = torch.linspace(0.5, 1.5, batch)[:, None] * torch.linspace(0, 1, WIDTH)
-    z = (2 + slant)[:, None].expand(-1, HEIGHT, -1).contiguous()
+    gen, height, width = torch.Generator().manual_seed(0), HEIGHT // smaller, WIDTH // smaller
+    image = torch.rand(batch, 3, height, width, generator=gen)
+    slant = torch.linspace(0.5, 1.5, batch)[:, None] * torch.linspace(0, 1, width)
+    z = (2 + slant)[:, None].expand(-1, height, -1).contiguous()
     poses = SE3.exp(torch.linspace(0.02, 0.06, 6 * batch, dtype=torch.float64).reshape(batch, 6))
-    return (
-        image,
-        z,
-        poses,
-        PinholeCamera(torch.tensor([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]).double(), WIDTH, HEIGHT),
-    )
+    camera = PinholeCamera(torch.tensor([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]).double(), WIDTH, HEIGHT)
+    return image, z, poses, camera.resize(width, height)
 
 
-def ours(batch: int) -> Callable[[], Any]:
+def ours(batch: int, smaller: int = 1) -> Callable[[], Any]:
     """With the depth test."""
-    image, z, poses, camera = inputs(batch)
+    image, z, poses, camera = inputs(batch, smaller)
     return lambda: backward_warp(image, camera, poses, z, camera, z_depth_src=z)
 
 
@@ -119,9 +125,9 @@ def ours_without_test(batch: int) -> Callable[[], Any]:
     return lambda: backward_warp(image, camera, poses, z, camera)
 
 
-def forward(batch: int) -> Callable[[], Any]:
+def forward(batch: int, smaller: int = 1) -> Callable[[], Any]:
     """The z-buffered splat of colours, depth and source pixels."""
-    image, z, poses, camera = inputs(batch)
+    image, z, poses, camera = inputs(batch, smaller)
     return lambda: forward_warp(image, z, camera, poses, camera)
 
 
@@ -187,6 +193,7 @@ WAYS = {
     "kornia, frame by frame": kornias_one_by_one,
     "OpenCV": opencvs,
 }
+SMALL_WAYS = {"backward": ours, "forward": forward}
 SLOW_WAYS = {"plain torch forward": plain_torch_forward, "soft_splat": soft}
 """Not timed at the largest batch."""
 

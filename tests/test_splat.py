@@ -202,6 +202,19 @@ def test_a_batch_is_its_frames_one_by_one() -> None:
         assert torch.equal(got.z_depth[i].nan_to_num(-1), one.z_depth.nan_to_num(-1))
 
 
+def test_one_picture_serves_thousands_of_poses() -> None:
+    num, z_depth = 4096, random_scene(SMALL, 0).float()
+    T_dst_src = SE3.from_translation(torch.linspace(-0.5, 0.5, num)[:, None] * torch.tensor([1.0, 0.2, 1.0]))
+    image = rows_and_cols(SMALL).to(torch.int16)
+    many = (image.expand(num, -1, -1, -1), z_depth.expand(num, -1, -1))
+    got = forward_warp(*many, SMALL, T_dst_src, SMALL, extra=many[0][:, 0])
+    assert got.image.shape == (num, 1, 8, 12) and got.extra is not None
+    for i in (0, 1234, 4095):
+        one = forward_warp(image, z_depth, SMALL, T_dst_src[i], SMALL)
+        assert torch.equal(got.source_idx[i], one.source_idx) and torch.equal(got.image[i], one.image)
+        assert torch.equal(got.extra[i], one.image[0].where(~one.is_hole, -1))
+
+
 def test_devices_and_threads_do_not_change_a_pixel(device: torch.device) -> None:
     z_depth, T_dst_src = random_scene(LARGE, 1), shift(0.2, 0, -0.3)
     want = forward_warp(rows_and_cols(LARGE), z_depth, LARGE, T_dst_src, LARGE)
