@@ -85,7 +85,7 @@ def timed(repeats: int) -> dict[str, Any]:
     }
 
 
-def milliseconds(call: Callable[[], Any], batch: int, repeats: int) -> dict[str, float]:
+def milliseconds(call: Callable[[], Any], batch: int, repeats: int, digits: int = 2) -> dict[str, float]:
     """Median and range over calls, after one that is not counted."""
     call()
     times = []
@@ -93,12 +93,13 @@ def milliseconds(call: Callable[[], Any], batch: int, repeats: int) -> dict[str,
         start = time.perf_counter()
         call()
         times.append((time.perf_counter() - start) * 1e3 / batch)
-    return {"median": round(statistics.median(times), 2), "min": round(min(times), 2), "max": round(max(times), 2)}
+    told = {"median": statistics.median(times), "min": min(times), "max": max(times)}
+    return {key: round(value, digits) for key, value in told.items()}
 
 
 def per_small_frame(way: Callable[..., Callable[[], Any]], batch: int, repeats: int) -> dict[str, float]:
     """Microseconds a frame of 80 x 60, to see what a large batch costs beyond its frames."""
-    found = milliseconds(way(batch, 8), batch, repeats)
+    found = milliseconds(way(batch, 8), batch, repeats, digits=5)
     return {key: round(value * 1e3, 1) for key, value in found.items()}
 
 
