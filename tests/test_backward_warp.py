@@ -91,6 +91,13 @@ def test_standing_still_gives_the_picture_to_the_bit(dtype: torch.dtype) -> None
     assert found.is_seen.all() and found.image.dtype == dtype and torch.equal(found.image, image)
 
 
+def test_the_last_column_shows_nothing_of_the_next_row(dtype: torch.dtype) -> None:
+    image, z = picture(CAMERA, dtype=dtype), rough(CAMERA, dtype=dtype)
+    image[:, :, 0] = math.inf
+    found = backward_warp(image, CAMERA, SE3.identity(), z, CAMERA)
+    assert torch.equal(found.image[:, :, -1], image[:, :, -1])
+
+
 def test_with_gradients_it_gives_the_picture_but_for_the_rounding_of_grid_sample(
     dtype: torch.dtype, tolerance: float
 ) -> None:
