@@ -132,6 +132,34 @@ def test_the_kernels_leave_a_picture_as_it_is_where_nothing_moves(interpreted: M
     assert not is_hole.any() and torch.equal(splat, image) and torch.equal(z_there, z)
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+@pytest.mark.parametrize(("width", "height"), [(6, 1), (1, 6), (1, 1)])
+def test_the_kernels_read_nothing_beside_a_picture_of_one_row_or_column(
+    width: int, height: int, interpreted: ModuleType
+) -> None:
+    """What lies behind the first picture in memory is infinite, and would show even times 0."""
+    camera = PinholeCamera.from_hfov(1.0, width, height)
+    image = torch.ones(2, 1, height, width)
+    image[1] = math.inf
+    transfer = Transfer.between(camera, SE3.identity(1), camera, torch.full((1, height, width), 2.0))
+    found = interpreted.gather(image[:1], torch.full((1, height, width), 2.0), None, transfer, 0.01)
+    assert torch.equal(found[0], image[:1])
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+def test_a_surface_that_runs_through_the_camera_has_no_step_across_it(interpreted: ModuleType) -> None:
+    """The wall x = 0.6 (z - 2 m) from 2 m ahead: right of the middle it is in front, the neighbours left are behind."""
+    camera = HERE.resize(140, 100)
+    along = (camera.pixel_centers()[..., 0] - camera.principal_point[0]) / camera.focal[0]
+    z = (2 / (1 - along / 0.6)).where(along < 0.6, math.nan)[None]
+    T_dst_src = SE3.from_translation(torch.tensor([[0.0, 0.0, -2.0]], dtype=torch.float64))
+    image, size = torch.rand(1, 1, 100, 140, generator=torch.Generator().manual_seed(0)), (camera.height, camera.width)
+    for kind, engines in ((torch.float64, [engine_torch, engine_numba]), (torch.float32, [engine_numba, interpreted])):
+        transfer = Transfer.between(camera, T_dst_src, camera, z.to(kind))
+        a, b = (engine.splat([(image, 0)], z.to(kind), transfer, size) for engine in engines)
+        assert torch.equal(a[3], b[3]) and torch.equal(a[2], b[2]) and 0 < int((~a[2]).sum()) < a[2].numel() / 4
+
+
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
