@@ -148,10 +148,10 @@ def test_the_kernels_read_nothing_beside_a_picture_of_one_row_or_column(
 
 @pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 def test_a_surface_that_runs_through_the_camera_has_no_step_across_it(interpreted: ModuleType) -> None:
-    """The wall x = 0.6 (z - 2 m) from 2 m ahead: right of the middle it is in front, the neighbours left are behind."""
+    """The wall x = 0.6 (z - 2 m) + 1 mm from 2 m ahead: right of the middle it is in front, left of it behind."""
     camera = HERE.resize(140, 100)
     along = (camera.pixel_centers()[..., 0] - camera.principal_point[0]) / camera.focal[0]
-    z = (2 / (1 - along / 0.6)).where(along < 0.6, math.nan)[None]
+    z = (1.199 / (0.6 - along)).where(along < 0.6, math.nan)[None]
     T_dst_src = SE3.from_translation(torch.tensor([[0.0, 0.0, -2.0]], dtype=torch.float64))
     image, size = torch.rand(1, 1, 100, 140, generator=torch.Generator().manual_seed(0)), (camera.height, camera.width)
     for kind, engines in ((torch.float64, [engine_torch, engine_numba]), (torch.float32, [engine_numba, interpreted])):

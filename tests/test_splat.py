@@ -190,6 +190,15 @@ def test_twice_the_resolution_shows_each_pixel_four_times() -> None:
     assert torch.equal(got.image, want)
 
 
+def test_a_pixel_by_itself_is_as_large_as_the_second_camera_sees_it() -> None:
+    z_depth = flat(SMALL, math.nan)
+    z_depth[3, 5] = 2.0
+    got = forward_warp(rows_and_cols(SMALL), z_depth, SMALL, SE3.identity(), SMALL.resize(24, 16))
+    assert (~got.is_hole).nonzero().tolist() == [[6, 10], [6, 11], [7, 10], [7, 11]]
+    got = forward_warp(rows_and_cols(SMALL), z_depth, SMALL, SE3.identity(), SMALL.resize(24, 8))
+    assert (~got.is_hole).nonzero().tolist() == [[3, 10], [3, 11]]
+
+
 def test_a_batch_is_its_frames_one_by_one() -> None:
     z_depth = torch.stack([random_scene(LARGE, seed) for seed in range(3)])
     T_dst_src = SE3.stack([shift(0.1), shift(z=0.5), SE3.yaw_right(0.1)])
