@@ -122,8 +122,8 @@ def path_scale(executed: SE3, commanded: SE3) -> Float[Tensor, "*out"]:
     """Return how long the executed path is over the commanded one: 0.5 for a camera that went half as far.
 
     The s with the least sum over the steps of (|executed step| - s |commanded step|)^2, that is, sum(e c) / sum(c^2):
-    steps that were to be long count for more, and directions not at all. Noise makes steps longer, never shorter, so
-    where it is not small beside them, s is too large. NaN where no step was commanded.
+    steps that were to be long count for more, and directions not at all. Noise makes steps longer: positions off by a
+    fifth of a step along each axis make s too large by 8 %. NaN where no step was commanded.
 
     Raises:
         ValueError: if the paths have not equally many frames, or fewer than two.
@@ -214,11 +214,8 @@ def _least_distance_scale(t_e: Tensor, t_c: Tensor) -> Tensor:
     The sum is convex in s, and least between the least and the largest of what each frame alone would take.
     """
     squares = (t_e * t_e).sum(-1)
-    moved = squares != 0
-    alone = (t_e * t_c).sum(-1) / squares.where(moved, 1)
-    low = alone.where(moved, math.inf).amin(-1)
-    high = alone.where(moved, -math.inf).amax(-1)
-    low, high = (end.where(moved.any(-1), 0) for end in (low, high))
+    alone = (t_e * t_c).sum(-1) / squares.where(squares != 0, 1)
+    low, high = alone.amin(-1), alone.amax(-1)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         off = middle[..., None, None] * t_e - t_c

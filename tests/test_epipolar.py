@@ -252,6 +252,18 @@ def test_gradients_are_right_and_finite_at_epipole_infinity_and_distance_0() -> 
         assert all(g.isfinite().all() for g in torch.autograd.grad(total, [xi, here, there]))
 
 
+def test_gradients_are_finite_where_the_coefficients_are_0_exactly() -> None:
+    at_center = torch.zeros(1, 2, dtype=torch.float64)
+    ahead = torch.tensor([[0, -1.0, 0], [1, 0, 0], [0, 0, 0]], dtype=torch.float64)
+    infinite = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.float64)
+    for matrix, want in ((ahead, [[0.0, 0.0, 0.0]]), (infinite, [[0.0, 0.0, math.inf]])):
+        F, uv = (x.clone().requires_grad_() for x in (matrix, at_center))
+        lines = epipolar_lines(uv, F)
+        assert lines.tolist() == want
+        total = epipolar_distance(uv, uv + 1, F).sum() + lines.sum()
+        assert all(g.isfinite().all() for g in torch.autograd.grad(total, [F, uv]))
+
+
 def test_batches_broadcast(dtype: torch.dtype) -> None:
     poses = SE3.exp(torch.linspace(-0.4, 0.5, 12, dtype=torch.float64).reshape(2, 6)).to(dtype)
     uv_a, uv_b = (uv.to(dtype) for uv in matches(MOTION, 7))
