@@ -213,28 +213,18 @@ def recorded(result: dict[str, Any]) -> str:
     )
 
 
+_ALLOCATORS = {"default_allocator": "default", "memory_kept": "keeps memory"}
+
+
 def warp(result: dict[str, Any]) -> str:
     """Section on warping on a CPU."""
-    settings = {"default_allocator": "default", "memory_kept": "keeps memory"}
     rows = [
         [way, name, *(spread(times[batch]) if batch in times else "" for batch in ("1", "8", "64"))]
-        for key, name in settings.items()
+        for key, name in _ALLOCATORS.items()
         for way, times in result[key].items()
         if isinstance(times.get("8"), dict)
     ]
-    width, height = result["image_size"]
-
-    def ratio(over: str, under: str, batch: str = "64") -> str:
-        medians = ((result[key][over][batch]["median"], result[key][under][batch]["median"]) for key in settings)
-        return " and ".join(f"{above / below:.1f}" for above, below in medians)
-
-    def many(way: str) -> str:
-        few, all_ = (
-            result["default_allocator"]["microseconds_a_frame_of_80x60"][way][n]["median"] for n in ("64", "4096")
-        )
-        return f"{all_:g} microseconds a frame in a batch of 4096 and {few:g} in one of 64 ({way})"
-
-    rays, peaks = result["against_rays"], result["default_allocator"]["peak_bytes_per_pixel_beyond_result"]
+    (width, height), rays = result["image_size"], result["against_rays"]
     return "\n".join(
         [
             f"## Warps on a CPU (3 x {height} x {width}, float32, {result['threads']} threads, ms a frame)\n",
@@ -242,21 +232,37 @@ def warp(result: dict[str, Any]) -> str:
             "wants them) test no occlusion; ours does where nothing else is said. The allocator either has its "
             "defaults or is told to keep memory mapped.\n",
             table(["way", "allocator", "batch of 1", "of 8", "of 64"], rows),
-            "By default and where the allocator keeps memory: at 64 the backward warp is "
-            f"{ratio('kornia', 'backward')} times as fast as kornia's (aim: 4), "
-            f"{ratio('kornia, frame by frame', 'backward')} times as fast as kornia's frame by frame, and takes "
-            f"{ratio('backward', 'OpenCV')} times OpenCV's time (aim: 1.5); at 1 {ratio('kornia', 'backward', '1')} "
-            f"times as fast as kornia's, and {ratio('backward', 'OpenCV', '1')} times OpenCV's time. The forward warp "
-            f"takes {ratio('forward', 'backward')} times the backward warp's time at 64 (aim: 3) and "
-            f"{ratio('forward', 'backward', '1')} times at 1. Beyond their results a batch of 64 took "
-            f"{peaks['backward']:g} (backward) and {peaks['forward']:g} (forward) bytes a pixel at its peak. "
-            f"Frames of 80 x 60 took {many('backward')}, {many('forward')}.\n",
+            _warp_ratios(result),
             f"Against float64 rays through {rays['rooms']} rooms, {rays['views']} views: what is hidden, IoU "
             f"{rays['hidden_iou']:g} over all pixels (aim: 0.98), and {rays['hidden_iou_where_pixels_can_tell']:g} "
             "where the nine pixels of the source around a point agree (elsewhere an edge runs between their centres). "
             f"Colour of what is seen: off by {rays['median_colour_off_of_255']:g} of 255 in the median (aim: 1).\n",
             "`python benchmarks/warp.py` writes results/warp.json.\n",
         ]
+    )
+
+
+def _warp_ratios(result: dict[str, Any]) -> str:
+    def ratio(over: str, under: str, batch: str = "64") -> str:
+        medians = ((result[key][over][batch]["median"], result[key][under][batch]["median"]) for key in _ALLOCATORS)
+        return " and ".join(f"{above / below:.1f}" for above, below in medians)
+
+    def many(way: str) -> str:
+        found = result["default_allocator"]["microseconds_a_frame_of_80x60"][way]
+        few, all_ = (found[n]["median"] for n in ("64", "4096"))
+        return f"{all_:g} microseconds a frame in a batch of 4096 and {few:g} in one of 64 ({way})"
+
+    peaks = result["default_allocator"]["peak_bytes_per_pixel_beyond_result"]
+    return (
+        "By default and where the allocator keeps memory: at 64 the backward warp is "
+        f"{ratio('kornia', 'backward')} times as fast as kornia's (aim: 4), "
+        f"{ratio('kornia, frame by frame', 'backward')} times as fast as kornia's frame by frame, and takes "
+        f"{ratio('backward', 'OpenCV')} times OpenCV's time (aim: 1.5); at 1 {ratio('kornia', 'backward', '1')} "
+        f"times as fast as kornia's, and {ratio('backward', 'OpenCV', '1')} times OpenCV's time. The forward warp "
+        f"takes {ratio('forward', 'backward')} times the backward warp's time at 64 (aim: 3) and "
+        f"{ratio('forward', 'backward', '1')} times at 1. Beyond their results a batch of 64 took "
+        f"{peaks['backward']:g} (backward) and {peaks['forward']:g} (forward) bytes a pixel at its peak. Frames of "
+        f"80 x 60 took {many('backward')}, {many('forward')}.\n"
     )
 
 
