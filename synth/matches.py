@@ -12,6 +12,8 @@ MAX_FEATURES = 2000
 MAX_RATIO = 0.8
 """A match counts where its descriptors are nearer by this factor than the second nearest (Lowe, 2004, section 7.1)."""
 
+_MIN_CONTRAST = 0.02
+"""Half of OpenCV's own, which leaves plain walls and generated pictures with too few features."""
 _MIN_SIDE = 8
 """Pixels; a smaller picture holds no feature."""
 
@@ -25,7 +27,8 @@ class Matches:
     """
 
     uv_a: Float[NDArray, "n 2"]
-    uv_b: Float[NDArray, "n 2"]
+    uv_b: Float[NDArray, "m 2"]
+    """As many as in a."""
 
     def __post_init__(self) -> None:
         shapes = (self.uv_a.shape, self.uv_b.shape)
@@ -75,12 +78,12 @@ def _features(gray: NDArray[np.uint8], count: int) -> tuple[NDArray[np.float64],
     if min(gray.shape) < _MIN_SIDE:
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32)
     # Without the precise upscale, places are off by a quarter of a pixel.
-    finder = cv2.SIFT_create(nfeatures=count, enable_precise_upscale=True)
+    finder = cv2.SIFT.create(nfeatures=count, contrastThreshold=_MIN_CONTRAST, enable_precise_upscale=True)
     keypoints, looks = finder.detectAndCompute(np.ascontiguousarray(gray), None)
     if looks is None:
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32)
     # OpenCV counts the first pixel's centre as (0, 0).
-    return np.array([keypoint.pt for keypoint in keypoints], np.float64) + 0.5, looks
+    return np.array([keypoint.pt for keypoint in keypoints], np.float64) + 0.5, np.asarray(looks, np.float32)
 
 
 def _mutual(a: NDArray[np.float32], b: NDArray[np.float32], max_ratio: float) -> tuple[NDArray, NDArray]:
