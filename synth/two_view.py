@@ -147,13 +147,12 @@ def _unscaled(pair: Pair, px: float) -> TwoView:
     if not scored:
         return _none("no motion fits enough of the matches: the pictures may show different things", n)
     best = min(scored, key=lambda s: s.cost)
-    count = int(best.inliers.sum())
+    count, some = int(best.inliers.sum()), pair[best.inliers]
+    only_turn = _turn_of(pair, [turn, best.fit.R], px)
+    if only_turn is not None and _prefers_turn(pair, only_turn, best, px):
+        return _turn(pair, only_turn, best, px)
     if count < _least(n):
         return _too_few("motion", count, n)
-    some, noise = pair[best.inliers], best.fit.noise
-    only_turn = _turn_of(some, [turn, best.fit.R], px)
-    if only_turn is not None and _prefers_turn(some, only_turn.R, best.fit, noise):
-        return _turn(pair, only_turn, best, px)
     return _moving(some, best.fit, [other.fit for other in scored if _is_twin(pair, best, other, px)], n)
 
 
@@ -232,13 +231,23 @@ def _turn_of(pair: Pair, starts: list[Array], px: float) -> Fit | None:
     return min(fits, key=lambda f: np.minimum((pair.turned(f.R) ** 2).sum(1), px**2).sum(), default=None)
 
 
-def _prefers_turn(pair: Pair, turn: Array, general: Fit, noise: float) -> bool:
+def _prefers_turn(pair: Pair, turn: Fit, general: _Scored, px: float) -> bool:
+    """Whether a turn alone fits as many matches as closely, or else has the lower GRIC on those of the general motion.
+
+    Where the general motion is one of many that fit, the side of the epipole that it sees matches on is chance.
+    """
+    limit, count = min(px, WIDTH * general.fit.noise), int(general.inliers.sum())
+    fits_as_many = int(inside(pair, Pair.turned, turn.motion, limit).sum()) >= count
+    return fits_as_many or _lower_gric(pair[general.inliers], turn.R, general.fit)
+
+
+def _lower_gric(pair: Pair, turn: Array, general: Fit) -> bool:
     """Whether GRIC (Torr, Phil. Trans. R. Soc. A 356, 1998) is lower for a turn than for a turn and a direction.
 
     The noise is taken at the upper end of what so few matches can tell of it, lest chance be seen as parallax.
     """
     n = len(pair)
-    noise = noise * (1 + 1.7 / np.sqrt(n))
+    noise = general.noise * (1 + 1.7 / np.sqrt(n))
     scores = []
     for left, dimension, freedom in ((pair.turned(turn), 2, 3), (pair.epipolar(general.R, general.c), 3, 5)):
         squared = np.minimum((left**2).sum(1) / noise**2, 2 * (4 - dimension))
