@@ -35,15 +35,12 @@ class Way:
         return "+".join(kind.value.removeprefix("shift_").replace("_", " ") for kind in in_order) or STILL
 
 
-def way_of(
-    T_before_after: SE3, *, moves: bool = True, min_turn_deg: float | int = MIN_TURN_DEG, min_m: float | int = 0.0
-) -> Way:
+def way_of(T_before_after: SE3, *, min_turn_deg: float | int = MIN_TURN_DEG, min_m: float | int = 0.0) -> Way:
     """Return which way a motion goes; a lift, a pitch and a roll have no word.
 
     Args:
         T_before_after: one motion, which takes coordinates after it to those before; of its translation the length
             matters only against min_m.
-        moves: False where the camera is known not to have moved, whatever the translation says.
         min_turn_deg, min_m: what counts as no turn and no move.
 
     Raises:
@@ -60,7 +57,7 @@ def way_of(
         raise ValueError("T_before_after must be finite; a motion that is not known goes no way")
     heading = math.atan2(float(R[0, 2]), float(R[2, 2]))
     kinds = {ActionKind.of("turn", heading)} if abs(math.degrees(heading)) >= min_turn_deg else set()
-    if moves and math.hypot(x, z) > min_m:
+    if math.hypot(x, z) > min_m:
         half = heading / 2
         right = x * math.cos(half) - z * math.sin(half)
         ahead = x * math.sin(half) + z * math.cos(half)

@@ -1,0 +1,66 @@
+"""The motion that a film shows, from key frame to key frame: what was executed, whatever was commanded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from geom.camera import PinholeCamera
+from synth.compliance import MIN_TURN_DEG, Way, way_of
+from synth.film import Film
+from synth.matches import Matches
+from synth.tracks import Tracks, tracks
+from synth.two_view import TwoView, relative_motion
+
+STILL_PX = 0.25
+"""Points that move by less in the median, pixels, say that the camera stood still: tracks are no better than that."""
+
+SURE_SD = 2.0
+"""A turn of less than so many of its own standard deviations is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExecutedStep:
+    """What a film shows between two of its frames."""
+
+    first: int
+    last: int
+    view: TwoView
+    """T_b_a takes coordinates of the first frame's camera to the last's."""
+    way: Way | None
+    """Where the camera went, in the words of commands; None where the pictures do not say."""
+
+
+def executed_steps(
+    film: Film, camera: PinholeCamera, key_frames: Sequence[int] | None = None
+) -> Iterator[ExecutedStep]:
+    """Follow points through every frame, and say for each pair of neighbouring key frames which way the camera went.
+
+    In constant memory. Lengths are not seen: a step that moves says which way, not how far.
+
+    Args:
+        camera: of the film's pictures, all alike; rows cut off at the bottom do not change it.
+        key_frames: numbers of frames, rising; chosen by how far points move if None.
+
+    Raises:
+        ValueError: if the camera is a batch or narrower than the film, or as `synth.tracks.tracks`.
+    """
+    width, height = film.size
+    if camera.width != width or camera.height < height:
+        raise ValueError(
+            f"camera must be that of the film's pictures, {width} pixels wide and at least {height} high, got"
+            f" {camera.width} x {camera.height}; was the film resized?"
+        )
+    for followed in tracks(film, key_frames):
+        view = relative_motion(Matches(followed.uv_first, followed.uv_last), camera, camera)
+        yield ExecutedStep(followed.first, followed.last, view, _way(followed, view))
+
+
+def _way(followed: Tracks, view: TwoView) -> Way | None:
+    if view.num_matches and followed.median_move < STILL_PX:
+        return Way(frozenset())
+    if view.kind == "none":
+        return None
+    least_turn = max(MIN_TURN_DEG, SURE_SD * view.rotation_sd_deg)
+    # Where there is no telling a move from a turn alone, the translation is 0.
+    return way_of(view.T_b_a.inverse(), min_turn_deg=least_turn)
