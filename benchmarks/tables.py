@@ -303,6 +303,46 @@ def warp_gpu(result: dict[str, Any]) -> str:
     )
 
 
+def executed(result: dict[str, Any]) -> str:
+    """Section on the motion that pictures show."""
+
+    def error(found: dict[str, Any], key: str) -> str:
+        return f"{found[key]['median']:.2g} ({found[key]['max']:.2g})" if key in found else ""
+
+    rows = [
+        [
+            motion,
+            ", ".join(f"{kind} {count}" for kind, count in found["pictures"]["kinds"].items()),
+            error(found["pictures"], "turn_deg"),
+            error(found["pictures"], "direction_deg"),
+            error(found["depth"], "turn_deg"),
+            error(found["depth"], "direction_deg"),
+            error(found["depth"], "length_mm"),
+        ]
+        for motion, found in result["motions"].items()
+    ]
+    names = {"turn_in_sd": "turn", "direction_in_sd": "direction", "length_in_sd": "length"}
+    shares = [
+        f"{names[key]} {found['1']:.0%} and {found['2']:.0%}{' with depth' if way == 'depth' else ''}"
+        for way, each in result["within"].items()
+        for key, found in each.items()
+    ]
+    speed, (width, height) = result["frames_per_second"], result["film_size"]
+    head = ["motion", "kinds without depth", "turn, deg", "direction, deg"]
+    return "\n".join(
+        [
+            f"## Motion that two pictures show ({result['rooms']} simulated rooms, 640 x 480, some noise)\n",
+            "SIFT matches alone, and with the depth of the first picture. Median error and the worst:\n",
+            table([*head, *(f"{name} with depth" for name in ("turn, deg", "direction, deg", "length, mm"))], rows),
+            f"Errors within one and two of their own standard deviations: {'; '.join(shares)}.\n",
+            f"A film of {width} x {height} on {result['threads']} threads, every frame used: "
+            + ", ".join(f"{name} {rate:g}" for name, rate in speed.items())
+            + " frames per second (each stage decodes too; steps are tracks and a motion every 16 frames).\n",
+            "`python benchmarks/executed.py` writes results/executed.json.\n",
+        ]
+    )
+
+
 SECTIONS = {
     "generate": generate,
     "verify": verify,
@@ -313,6 +353,7 @@ SECTIONS = {
     "recorded": recorded,
     "warp": warp,
     "warp_gpu": warp_gpu,
+    "executed": executed,
 }
 
 
