@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geom.loops import carry, gather_rows, read_front, splat_frame
-from geom.transfer import Transfer
+from geom.transfer import Transfer, as_bits
 
-_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _SHARES = 4
 """Into which the work of each thread is cut, so that none waits long for another."""
 
@@ -34,6 +33,7 @@ def gather(
     nothing, limit = np.empty((0, 0), H.dtype), H.dtype.type(1 + tolerance)
 
     def work(jobs: Sequence[_Job]) -> bool:
+        """Fill bands of rows; whether no depth in them is <= 0."""
         is_positive = True
         for n, first, last in jobs:
             rows = slice(first, last)
@@ -60,15 +60,15 @@ def splat(
     H, e, zoom = (_array(x, kind) for x in (transfer.H, transfer.e, transfer.zoom))
 
     def work(jobs: Sequence[_Job]) -> bool:
+        """Fill whole frames; whether no depth in them is <= 0."""
         is_positive, front, z_moved = True, np.empty(size, np.int64), np.empty(z_src.shape[1:], H.dtype)
         for n, _, _ in jobs:
             is_positive &= splat_frame(_array(z_src[n], kind), H[n], e[n], zoom[n], front, z_moved)
             idx = source_idx[n].numpy()
             read_front(front, z_moved, z_dst[n].numpy(), is_hole[n].numpy(), idx)
             for (layer, fill), out in zip(layers, carried, strict=True):
-                # Copied as bits, whatever they mean.
-                bits = _BITS[layer.element_size()]
-                carry(_array(layer[n].contiguous().view(bits), bits), idx, fill, out[n].view(bits).numpy())
+                source = as_bits(layer[n].detach().contiguous()).numpy()
+                carry(source, idx, fill, as_bits(out[n]).numpy())
         return is_positive
 
     return carried, z_dst, is_hole, source_idx, _share_out(work, num, 1)

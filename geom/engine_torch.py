@@ -9,10 +9,18 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from geom.transfer import MAX_RELATIVE_STEP, REACH, ROUNDING_PX, Landing, Transfer, all_positive, parts
-
-_UNKNOWN = 1e9
-"""Inverse depth of what is unknown, 1/metres: so large that it hides everything."""
+from geom.transfer import (
+    EMPTY_KEY,
+    KEY_INDEX,
+    MAX_RELATIVE_STEP,
+    REACH,
+    ROUNDING_PX,
+    UNKNOWN_INVERSE,
+    Landing,
+    Transfer,
+    all_positive,
+    parts,
+)
 
 
 def gather(
@@ -53,7 +61,7 @@ def _gather(
 
 
 def _is_unhidden(x: Tensor, y: Tensor, z: Tensor, z_src: Tensor, tolerance: float) -> Tensor:
-    inverse = z_src.reciprocal().nan_to_num(nan=_UNKNOWN)[:, None]
+    inverse = z_src.reciprocal().nan_to_num(nan=UNKNOWN_INVERSE)[:, None]
     nearest, between = (_sample(inverse, x, y, mode)[:, 0] for mode in ("nearest", "bilinear"))
     return torch.minimum(nearest, between) * z <= 1 + tolerance
 
@@ -93,13 +101,13 @@ def _splat(
     num, num_src, num_dst = len(z_src), z_src.shape[1:].numel(), size[0] * size[1]
     z_src = z_src.to(transfer.dtype)
     landing = transfer.land(z_src)
-    front = torch.full((num * num_dst,), _EMPTY, device=z_src.device)
+    front = torch.full((num * num_dst,), EMPTY_KEY, device=z_src.device)
     key = _key(landing.z)
     for frame, row, col, source in _covered(landing, _half_extent(landing, z_src, transfer.zoom), size):
         front.scatter_reduce_(0, (frame * size[0] + row) * size[1] + col, key[frame, source], "amin")
     front = front.view(num, num_dst)
-    is_hole = front == _EMPTY
-    pick = (front & _INDEX).masked_fill(is_hole, 0)
+    is_hole = front == EMPTY_KEY
+    pick = (front & KEY_INDEX).masked_fill(is_hole, 0)
 
     def carried(layer: Tensor, fill: float) -> Tensor:
         flat = layer.reshape(num, -1, num_src)
@@ -111,15 +119,8 @@ def _splat(
     return [carried(*x) for x in layers], z_dst, is_hole.unflatten(1, size), source_idx
 
 
-_EMPTY = torch.iinfo(torch.int64).max
-_INDEX = 2**32 - 1
-
-
 def _key(z: Tensor) -> Tensor:
-    """Return for each source pixel what the least of at each place wins: the bits of z as float32, then the index.
-
-    The bits of positive floating-point numbers are ordered as the numbers are.
-    """
+    """Return for each source pixel what the least of at each place wins: the bits of z as float32, then the index."""
     bits = z.float().flatten(1).view(torch.int32).long()
     return (bits << 32) | torch.arange(bits.shape[1], device=z.device)
 

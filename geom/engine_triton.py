@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from geom import kernels
-from geom.transfer import Transfer
+from geom.transfer import Transfer, as_bits
 
 _MOST_FRAMES = 65535
 _SPLAT_PIXELS = 2**25
 """Of the second picture whose z-buffer is held at once, 8 bytes each."""
-_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def gather(
@@ -48,7 +47,7 @@ def splat(
     carried = [layer.new_empty((num, layer.shape[1], *size)) for layer, _ in layers]
     kinds = (torch.float32, torch.bool, torch.int64)
     z_dst, is_hole, source_idx = (z_src.new_empty((num, *size), dtype=kind) for kind in kinds)
-    z_src, sources = _whole_frames(z_src), [_as_bits(_whole_frames(layer)) for layer, _ in layers]
+    z_src, sources = _whole_frames(z_src), [as_bits(_whole_frames(layer)) for layer, _ in layers]
     held = min(num, _MOST_FRAMES, max(1, _SPLAT_PIXELS // pixels))
     strides = (z_src.stride(0), height, width, *size)
     front = torch.full((held, pixels), kernels.EMPTY.value, device=z_src.device)
@@ -60,7 +59,7 @@ def splat(
             _launch(kernels.splat, (tiles, len(motion)), z_src[part], motion, front, *strides)
             grid = (-(-pixels // kernels.BLOCK.value), len(motion))
             for i, (source, out, (_, fill)) in enumerate(zip(sources, carried, layers, strict=True)):
-                copied = (source[part], _as_bits(out[part]), int(fill), source.stride(0), source.shape[1])
+                copied = (source[part], as_bits(out[part]), int(fill), source.stride(0), source.shape[1])
                 maps = (front, z_dst[part], hole, idx) if i == 0 else (idx,)
                 kernel = kernels.show if i == 0 else kernels.carry
                 _launch(kernel, grid, *maps, *copied, height * width, pixels)
@@ -73,10 +72,6 @@ def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any) -> None:
 
 def _tiles(height: int, width: int, rows: Any, cols: Any) -> int:
     return -(-height // rows.value) * -(-width // cols.value)
-
-
-def _as_bits(value: Tensor) -> Tensor:
-    return value.view(_BITS[value.element_size()])
 
 
 def _whole_frames(value: Tensor) -> Tensor:

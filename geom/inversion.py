@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from geom import so3
 from geom.actions import Action, ActionSequence, PlanarPose
 from geom.se3 import SE3
 
@@ -219,7 +220,7 @@ def _check_planar(T_before_after: SE3, max_tilt_deg: float, max_lift_m: float) -
 
 def _planar_pose(T_before_after: SE3) -> PlanarPose:
     R, t = T_before_after.R.double(), T_before_after.t.double()
-    turn_deg = math.degrees(math.atan2(float(R[0, 2]), float(R[2, 2])))
+    turn_deg = math.degrees(so3.heading(R))
     return PlanarPose(float(t[2]), float(t[0]), turn_deg)
 
 

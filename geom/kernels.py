@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from triton import knobs
 
-from geom.transfer import MAX_RELATIVE_STEP, ROUNDING_PX, Z_NEAR
+from geom.transfer import EMPTY_KEY, KEY_INDEX, MAX_RELATIVE_STEP, ROUNDING_PX, Z_NEAR
 
 _INTERPRETED = tl.constexpr(knobs.runtime.interpret)
 """Whether the kernels run on a CPU, step by step, to be tested."""
@@ -22,7 +22,7 @@ _NEAR = tl.constexpr(Z_NEAR)
 _MOST, _MARGIN = tl.constexpr(MAX_RELATIVE_STEP), tl.constexpr(ROUNDING_PX)
 _FAR = tl.constexpr(1e6)
 """Metres that count as infinite, so that a product of four is still finite."""
-EMPTY, _INDEX = tl.constexpr(2**63 - 1), tl.constexpr(2**32 - 1)
+EMPTY, _INDEX = tl.constexpr(EMPTY_KEY), tl.constexpr(KEY_INDEX)
 
 
 @triton.jit

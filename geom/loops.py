@@ -11,14 +11,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from geom.transfer import MAX_RELATIVE_STEP, REACH, ROUNDING_PX, Z_NEAR
+from geom.transfer import EMPTY_KEY, KEY_INDEX, MAX_RELATIVE_STEP, REACH, ROUNDING_PX, UNKNOWN_INVERSE, Z_NEAR
 
-_EMPTY = np.iinfo(np.int64).max
-_INDEX = 2**32 - 1
 _LINE_BYTES = 64
 _PEEK = 16
-_UNKNOWN = 1e9
-"""Inverse depth of what is unknown, 1/metres: so large that it hides everything."""
 
 
 def _compiled(function: Any) -> Any:
@@ -148,7 +144,7 @@ def _hide_row(z, u, v, there, at, right, below, nearest, limit, is_seen):
 
 @_compiled
 def _inverse(z, kind):
-    return kind(1) / z if z == z else kind(_UNKNOWN)
+    return kind(1) / z if z == z else kind(UNKNOWN_INVERSE)
 
 
 @_compiled
@@ -177,7 +173,7 @@ def splat_frame(z, H, e, zoom, front, z_moved):
     here, below = _pair(width, H), _pair(width, H)
     before, within, after, half = _pair(width, H), _pair(width, H), _pair(width, H), _pair(width, H)
     single = np.empty(width, np.float32)
-    before[0][:], before[1][:], front[:] = -1, -1, _EMPTY
+    before[0][:], before[1][:], front[:] = -1, -1, EMPTY_KEY
     bad = _land_row(H, e, 0, z[0], here[0], here[1], z_moved[0])
     for r in range(height):
         after[0][:], after[1][:] = -1, -1
@@ -253,10 +249,10 @@ def read_front(front, z_moved, z, is_hole, source_idx):
     keys, flat, unknown = front.reshape(front.size), z_moved.reshape(z_moved.size), z_moved.dtype.type(np.nan)
     out, holes, index = z.reshape(z.size), is_hole.reshape(z.size), source_idx.reshape(z.size)
     for i in range(len(keys)):
-        hole = keys[i] == _EMPTY
+        hole = keys[i] == EMPTY_KEY
         holes[i] = hole
-        index[i] = -1 if hole else keys[i] & _INDEX
-        out[i] = unknown if hole else flat[np.uintp(keys[i] & _INDEX)]
+        index[i] = -1 if hole else keys[i] & KEY_INDEX
+        out[i] = unknown if hole else flat[np.uintp(keys[i] & KEY_INDEX)]
 
 
 @_compiled

@@ -92,6 +92,15 @@ def yaw_right(angle: float | int | Float[Tensor, "*batch"]) -> Float[Tensor, "*b
     return torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], -1).unflatten(-1, (3, 3))
 
 
+def heading(R: Float[Tensor, "3 3"]) -> float:
+    """Return by how much the forward axis is turned to the right, radians, -pi to pi: the inverse of `yaw_right`.
+
+    >>> round(heading(yaw_right(0.5)), 12)
+    0.5
+    """
+    return math.atan2(float(R[0, 2]), float(R[2, 2]))
+
+
 def to_quaternion_wxyz(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     """Return the unit quaternion (w, x, y, z), w >= 0, of R.
 

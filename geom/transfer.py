@@ -32,6 +32,15 @@ REACH = 1
 ROUNDING_PX = 1e-3
 """What a footprint may fall short of a pixel's centre and still cover it."""
 
+UNKNOWN_INVERSE = 1e9
+"""Inverse depth of what is unknown, 1/metres: so large that it hides everything."""
+
+EMPTY_KEY, KEY_INDEX = 2**63 - 1, 2**32 - 1
+"""Of a z-buffer: a key that loses against all others; the bits of a key that hold the source pixel. Those above hold
+z-depth as float32, and the bits of positive floating-point numbers are ordered as the numbers are."""
+
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
 _PIXELS_ON_CPU, _PIXELS_ON_GPU = 2**18, 2**24
 
 
@@ -217,6 +226,11 @@ def parts(z: Float[Tensor, "n h w"]) -> Iterator[slice]:
     pixels = _PIXELS_ON_GPU if z.is_cuda else _PIXELS_ON_CPU
     frames = max(1, pixels // max(1, z.shape[1] * z.shape[2]))
     return (slice(first, min(first + frames, len(z))) for first in range(0, max(1, len(z)), frames))
+
+
+def as_bits(value: Tensor) -> Tensor:
+    """Return a view as whole numbers of the same size, to be copied whatever they mean."""
+    return value.view(_BITS[value.element_size()])
 
 
 def flat_batch(value: Tensor, batch: torch.Size, rank: int, name: str) -> Tensor:

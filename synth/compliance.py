@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from geom import so3
 from geom.actions import ActionKind
 from geom.se3 import SE3
 
@@ -55,7 +56,7 @@ def way_of(T_before_after: SE3, *, min_turn_deg: float | int = MIN_TURN_DEG, min
     R, (x, _, z) = T_before_after.R, T_before_after.t.tolist()
     if not (bool(R.isfinite().all()) and math.isfinite(x + z)):
         raise ValueError("T_before_after must be finite; a motion that is not known goes no way")
-    heading = math.atan2(float(R[0, 2]), float(R[2, 2]))
+    heading = so3.heading(R)
     kinds = {ActionKind.of("turn", heading)} if abs(math.degrees(heading)) >= min_turn_deg else set()
     if math.hypot(x, z) > min_m:
         half = heading / 2

@@ -152,8 +152,8 @@ def film_of_video(path: Path) -> Film:
         raise ValueError(f"{path} states {stated} frames, but only {count} can be decoded; is it truncated?")
     if count < 2:
         raise ValueError(f"{path} must have at least 2 frames to show a motion; frames that can be decoded: {count}")
-    first = next(islice(_decoded(path), 1))
-    return Film(str(path), (first.shape[1], first.shape[0]), partial(_decoded, path), count)
+    first = next(islice(decoded(path), 1))
+    return Film(str(path), (first.shape[1], first.shape[0]), partial(decoded, path), count)
 
 
 def _stated(capture: Any) -> tuple[int, tuple[int, int]]:
@@ -163,7 +163,12 @@ def _stated(capture: Any) -> tuple[int, tuple[int, int]]:
     return int(capture.get(count)), (int(capture.get(size[0])), int(capture.get(size[1])))
 
 
-def _decoded(path: Path) -> Iterator[Picture]:
+def decoded(path: Path) -> Iterator[Picture]:
+    """The frames of a video file, sRGB, as many as can be decoded.
+
+    Raises:
+        ValueError: if it is no video.
+    """
     import cv2
 
     with _capture(path) as capture:

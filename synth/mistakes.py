@@ -211,6 +211,7 @@ def _distance_per_z(camera: PinholeCamera) -> Tensor:
 
 def _shifted(by: int) -> Undo:
     def undo(shots: list[Shot]) -> list[Shot]:
+        """Give each frame the pose that stands so many frames later."""
         nowhere = SE3.identity(dtype=shots[0].z_depth.dtype)
         nowhere = SE3(nowhere.R * float("nan"), nowhere.t * float("nan"))
         poses = [shots[n].T_world_cam if n in range(len(shots)) else nowhere for n in range(by, len(shots) + by)]

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import median_filter
 
 from synth.film import Picture
-from synth.tracks import grey_of, shown_at, tracks_between
+from synth.tracks import Grey, grey_of, shown_at, tracks_between
 
 MAX_SHARE_FROZEN = 0.1
 """A frame repeats the one before if it changes by at most this share of what the film's moving frames change by."""
@@ -60,7 +60,6 @@ _BINS = 32
 _POINTS, _FEW_POINTS = 100, 8
 
 Numbers = Float[np.ndarray, " n"]
-Grey = UInt8[np.ndarray, "h w"]
 Thumb = Float32[np.ndarray, "y x"]
 
 

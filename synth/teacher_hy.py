@@ -19,16 +19,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from synth.files import json_bytes, write_whole
+from synth.film import decoded
 from synth.plans import hy_latents, plan
 from synth.read_hy import FRAMES_PER_POSE
 from synth.teachers import Job, Teacher, check_size, write_covered, write_picture
@@ -128,15 +125,17 @@ class HyWorldPlay(Teacher):
         """The frames that have a pose out of gen.mp4, which must have every frame; the video stays beside them."""
         planned = self.planned(job)
         (bundle / "samples-rgb").mkdir(parents=True)
-        names, count = [], 0
-        for count, frame in enumerate(_frames(staging / "output" / "gen.mp4"), start=1):
+        video, names, count = staging / "output" / "gen.mp4", [], 0
+        if not video.is_file():
+            raise ValueError(f"hy_worldplay wrote no {video.name}; did it stop early?")
+        for count, frame in enumerate(decoded(video), start=1):
             check_size((frame.shape[1], frame.shape[0]), SIZE, f"frame {count - 1} of gen.mp4")
             if (count - 1) % FRAMES_PER_POSE == 0:
                 names.append(f"samples-rgb/frame_{count - 1:04d}.png")
                 write_picture(bundle / names[-1], frame)
         if count != planned["video_length"]:
             raise ValueError(f"hy_worldplay wrote {count} of {planned['video_length']} frames; did it stop early?")
-        os.replace(staging / "output" / "gen.mp4", bundle / "gen.mp4")
+        os.replace(video, bundle / "gen.mp4")
         write_whole(bundle / "pose.json", json_bytes(planned["pose_json"]))
         write_whole(bundle / "traj.json", json_bytes(_trajectory(job, planned, names, self.prompt())))
 
@@ -155,26 +154,6 @@ def _trajectory(job: Job, planned: dict[str, Any], names: list[str], prompt: str
         "sample_paths": names,
         "video_length": planned["video_length"],
     }
-
-
-def _frames(video: Path) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a video, sRGB, (h, w, 3).
-
-    Raises:
-        ValueError: if the file is missing or no video.
-    """
-    import cv2
-
-    if not video.is_file():
-        raise ValueError(f"hy_worldplay wrote no {video.name}; did it stop early?")
-    capture = cv2.VideoCapture(str(video))
-    try:
-        if not capture.isOpened():
-            raise ValueError(f"{video.name} is no video that can be read; is it truncated?")
-        while (read := capture.read())[0]:
-            yield np.asarray(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), np.uint8)
-    finally:
-        capture.release()
 
 
 def _free_port() -> int:

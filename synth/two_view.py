@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from geom.camera import PinholeCamera
+from geom.pose_error import direction_error, rotation_error
 from geom.se3 import SE3
 from synth.matches import Matches
 from synth.two_view_fit import WIDTH, Array, Fit, Motion, Pair, inside, settle, trusted
@@ -207,10 +209,8 @@ def _distinct(motions: list[Motion]) -> list[Motion]:
 
 def _apart(one: Motion, other: Motion) -> tuple[float, float]:
     """Degrees between the turns and between the directions of two motions."""
-    sine = np.linalg.norm(one[0] - other[0]) / np.sqrt(8)
-    turn = np.degrees(2 * np.arcsin(min(1.0, sine)))
-    way = np.degrees(np.arctan2(np.linalg.norm(np.cross(one[1], other[1])), one[1] @ other[1]))
-    return float(turn), float(way)
+    a, b = (SE3(torch.from_numpy(R), torch.from_numpy(c)) for R, c in (one, other))
+    return math.degrees(rotation_error(a, b)), math.degrees(direction_error(a.t, b.t))
 
 
 def _is_twin(pair: Pair, best: _Scored, other: _Scored, px: float) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from geom import so3
 from synth.two_view_fit import Array, Motion, Pair
 
 
@@ -23,17 +25,12 @@ def starts_of(pair: Pair, px: float) -> tuple[Array, list[Motion]]:
         motions += [(R, sign * R.T @ t.ravel()) for R in (R1, R2) for sign in (1, -1)]
         turn = max((R1, R2), key=np.trace)
     if H is not None and np.linalg.det(H) > 0:
-        turn = _nearest_rotation(np.asarray(H, float))
+        turn = so3.nearest(torch.from_numpy(np.asarray(H, float))).numpy()
         _, Rs, ts, _ = cv2.decomposeHomographyMat(H, eye)
         motions += [_inverse(R, t) for R, t in zip(Rs, ts, strict=True)]
     motions += [(turn, sign * axis) for axis in eye for sign in (1, -1)]
     lengths = [float(np.linalg.norm(c)) for _, c in motions]
     return turn, [(R, c / length) for (R, c), length in zip(motions, lengths, strict=True) if length > 1e-9]
-
-
-def _nearest_rotation(H: Array) -> Array:
-    U, _, Vh = np.linalg.svd(H)
-    return U @ np.diag([1, 1, np.linalg.det(U @ Vh)]) @ Vh
 
 
 def placed_by(pair: Pair, px: float) -> Motion | None:
