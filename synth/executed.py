@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from geom.camera import PinholeCamera
 from synth.compliance import MIN_TURN_DEG, Way, way_of
 from synth.film import Film
-from synth.matches import Matches
+from synth.matches import Matches, matches
 from synth.tracks import Tracks, tracks
 from synth.two_view import TwoView, relative_motion
 
@@ -17,6 +20,12 @@ STILL_PX = 0.25
 
 SURE_SD = 2.0
 """A turn of less than so many of its own standard deviations is none."""
+
+MIN_LEFT = 0.35
+"""Share of the corners below which a key frame is set between those that were given, lest the tracks be lost."""
+
+DepthOf = Callable[[int], Float[NDArray, "h w"] | None]
+"""z-depth of a frame, metres, NaN or 0 where unknown; None where the frame has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +38,29 @@ class ExecutedStep:
     """T_b_a takes coordinates of the first frame's camera to the last's."""
     way: Way | None
     """Where the camera went, in the words of commands; None where the pictures do not say."""
+    tracked: Matches
+    """Corners followed through every frame between."""
+    described: Matches
+    """SIFT features of the two pictures alone."""
+
+    @property
+    def matches(self) -> Matches:
+        """Those that the motion was told from: the tracks, or the features where there are more of them."""
+        return _better(self.tracked, self.described)
 
 
 def executed_steps(
-    film: Film, camera: PinholeCamera, key_frames: Sequence[int] | None = None
+    film: Film, camera: PinholeCamera, key_frames: Sequence[int] | None = None, z_depth: DepthOf | None = None
 ) -> Iterator[ExecutedStep]:
     """Follow points through every frame, and say for each pair of neighbouring key frames which way the camera went.
 
-    In constant memory. Lengths are not seen: a step that moves says which way, not how far.
+    In constant memory. Without depth lengths are not seen: a step that moves says which way, not how far. Where points
+    are lost on the way, further key frames are set between those given.
 
     Args:
         camera: of the film's pictures, all alike; rows cut off at the bottom do not change it.
         key_frames: numbers of frames, rising; chosen by how far points move if None.
+        z_depth: asked for each step's first frame; motions from there on are in metres.
 
     Raises:
         ValueError: if the camera is a batch or narrower than the film, or as `synth.tracks.tracks`.
@@ -51,13 +71,21 @@ def executed_steps(
             f"camera must be that of the film's pictures, {width} pixels wide and at least {height} high, got"
             f" {camera.width} x {camera.height}; was the film resized?"
         )
-    for followed in tracks(film, key_frames):
-        view = relative_motion(Matches(followed.uv_first, followed.uv_last), camera, camera)
-        yield ExecutedStep(followed.first, followed.last, view, _way(followed, view))
+    for followed in tracks(film, key_frames, min_left=MIN_LEFT):
+        tracked = Matches(followed.uv_first, followed.uv_last)
+        described = matches(followed.grey_first, followed.grey_last)
+        known = z_depth(followed.first) if z_depth else None
+        view = relative_motion(_better(tracked, described), camera, camera, z_depth_a=known)
+        yield ExecutedStep(followed.first, followed.last, view, _way(followed, view), tracked, described)
+
+
+def _better(tracked: Matches, described: Matches) -> Matches:
+    """Features look alike wherever they are: only where tracks were lost are they the better witness."""
+    return described if len(described) > 2 * len(tracked) else tracked
 
 
 def _way(followed: Tracks, view: TwoView) -> Way | None:
-    if view.num_matches and followed.median_move < STILL_PX:
+    if view.num_matches and len(followed.uv_first) and followed.median_move < STILL_PX:
         return Way(frozenset())
     if view.kind == "none":
         return None

@@ -28,6 +28,9 @@ MAX_THERE_AND_BACK = 0.5
 
 MOST_POINTS = 400
 
+MIN_SPAN = 4
+"""Frames at least to a key frame that is set because tracks were lost."""
+
 _WINDOW = 21, 21
 _LEVELS = 3
 _QUALITY = 0.01
@@ -56,6 +59,9 @@ class Tracks:
     uv_first: UV
     uv_last: UV
     survived: float
+    grey_first: Grey
+    grey_last: Grey
+    """Both pictures, for those who want to look closer before they are gone."""
 
     @property
     def median_move(self) -> float:
@@ -64,12 +70,15 @@ class Tracks:
         return float(np.median(moves)) if len(moves) else 0.0
 
 
-def tracks(film: Film, key_frames: Sequence[int] | None = None, most_points: int = MOST_POINTS) -> Iterator[Tracks]:
+def tracks(
+    film: Film, key_frames: Sequence[int] | None = None, most_points: int = MOST_POINTS, *, min_left: float = 0.0
+) -> Iterator[Tracks]:
     """Tracks from each key frame to the next one.
 
     Args:
         key_frames: numbers of frames, rising; chosen by MIN_SURVIVED and MAX_MOVE if None, from the first to the last.
         most_points: corners sought in each key frame.
+        min_left: set another key frame between given ones where a smaller share of the corners is left.
 
     Raises:
         ValueError: if these are no rising numbers of frames of the film, or as `Film.frames`.
@@ -82,10 +91,10 @@ def tracks(film: Film, key_frames: Sequence[int] | None = None, most_points: int
         grey = grey_of(picture)
         if following is not None:
             following.step(grey)
-            if (n in key_frames) if key_frames else following.is_worn(n):
+            if (n in key_frames or following.is_lost(n, min_left)) if key_frames else following.is_worn(n):
                 yield following.tracks(n)
                 following = None
-        if following is None and (key_frames is None or n in key_frames):
+        if following is None and (key_frames is None or key_frames[0] <= n):
             following = _Following(n, grey, most_points)
         if key_frames and n == key_frames[-1]:
             return
@@ -109,7 +118,12 @@ class _Following:
         self.first = first
         self.start = self.now = corners(grey, most_points)
         self.found = len(self.start)
-        self.grey = grey
+        self.grey_first = self.grey = grey
+
+    @property
+    def left(self) -> float:
+        """Share of the corners that are still followed; 0 if none was found."""
+        return len(self.now) / max(self.found, 1)
 
     def step(self, grey: Grey) -> None:
         """Go on to the next frame."""
@@ -118,7 +132,12 @@ class _Following:
 
     def tracks(self, last: int) -> Tracks:
         """What is followed up to this frame."""
-        return Tracks(self.first, last, _uv(self.start), _uv(self.now), len(self.now) / max(self.found, 1))
+        uv = _uv(self.start), _uv(self.now)
+        return Tracks(self.first, last, *uv, self.left, self.grey_first, self.grey)
+
+    def is_lost(self, last: int, min_left: float) -> bool:
+        """Whether too few are left of the corners that there were, after a while: each key frame has its cost."""
+        return self.found > 0 and last - self.first >= MIN_SPAN and self.left < min_left
 
     def is_worn(self, last: int) -> bool:
         """Whether a chosen key frame is due."""
