@@ -1,4 +1,4 @@
-"""What a camera was told to do in a film: steps between frames, with the poses that they lead to or the keys pressed."""
+"""What a camera was told to do in a film: steps between frames, with the poses they lead to or the keys pressed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ KEYS = {
 """Keys by which world models are steered: HY-WorldPlay's, and those of most others."""
 
 _STILL = 1e-9
-"""A commanded move or turn, in units and radians, that rounding left of none."""
+"""A commanded move or turn, in units and degrees, that rounding left of none."""
+_ROUNDED = 1e-4
+"""The same for moves, as a share of the path's extent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ class Commanded:
 
     def between(self, first: int, last: int) -> SE3 | None:
         """The commanded motion between any two frames, T_first_last; None where only directions are known."""
-        return None if self.T_world_cam is None else self.T_world_cam[first].inverse() @ self.T_world_cam[last]
+        return None if self.T_world_cam is None else _motion(self.T_world_cam, first, last)
 
 
 def commanded_of_clip(clip: Clip) -> Commanded:
@@ -127,26 +129,24 @@ def commanded_of_actions(
     """
     if not len(actions):
         raise ValueError("actions must be at least one, got none")
-    notes: tuple[str, ...] = ()
-    if key_frames is None:
-        if num_frames <= len(actions):
-            raise ValueError(
-                f"a film must have more frames than there are actions, got {num_frames} frames and {len(actions)}"
-                " actions; does the string belong to another film?"
-            )
-        key_frames = np.linspace(0, num_frames - 1, len(actions) + 1).round().astype(int).tolist()
+    keys, notes = list(key_frames or ()), ()
+    if not keys:
+        keys = np.linspace(0, num_frames - 1, len(actions) + 1).round().astype(int).tolist()
         notes = ("each action is taken to last equally long, because nobody says where they begin and end",)
-    if len(key_frames) != len(actions) + 1:
+    if num_frames <= len(actions):
         raise ValueError(
-            f"key frames must be one more than there are actions, got {len(key_frames)} and {len(actions)} actions"
+            f"a film must have more frames than there are actions, got {num_frames} frames and {len(actions)} actions;"
+            " does the string belong to another film?"
         )
-    _refuse_keys(key_frames, num_frames)
-    poses = [SE3.identity()] * (key_frames[0] + 1)
-    for (first, last), action in zip(pairwise(key_frames), actions, strict=True):
+    if len(keys) != len(actions) + 1:
+        raise ValueError(f"key frames must be one more than actions, got {len(keys)} and {len(actions)} actions")
+    _refuse_keys(keys, num_frames)
+    poses = [SE3.identity()] * (keys[0] + 1)
+    for (first, last), action in zip(pairwise(keys), actions, strict=True):
         shares = np.arange(1, last - first + 1) / (last - first)
         start, end = poses[-1], poses[-1] @ action.pose()
         poses += [start.interpolate(end, float(share)) for share in shares]
-    return commanded_of_poses(SE3.stack(poses), scale, key_frames, notes)
+    return commanded_of_poses(SE3.stack(poses), scale, keys, notes)
 
 
 def commanded_of_file(path: Path, num_frames: int) -> Commanded:
@@ -177,8 +177,12 @@ def _of_pose_file(value: Any, num_frames: int, where: str) -> Commanded:
         )
     keys = value.get("key_frames", value.get("key_frame_indices"))
     status = value.get("scale", "unknown")
-    scale = Scale(status if status in ("metric", "up_to_scale", "unknown") else "unknown", f"as {Path(where).name} says")
-    return commanded_of_poses(SE3.from_matrix(torch.stack(rows)), scale, None if keys is None else _numbers(keys, where))
+    scale = Scale(
+        status if status in ("metric", "up_to_scale", "unknown") else "unknown", f"as {Path(where).name} says"
+    )
+    return commanded_of_poses(
+        SE3.from_matrix(torch.stack(rows)), scale, None if keys is None else _numbers(keys, where)
+    )
 
 
 def _of_keys(rows: Any, num_frames: int, where: str) -> Commanded:
@@ -215,12 +219,16 @@ def _refuse_keys(keys: Sequence[int], num_frames: int) -> None:
 
 
 def _step(T_world_cam: SE3, first: int, last: int) -> CommandedStep:
-    T_before_after = T_world_cam[first].inverse() @ T_world_cam[last]
-    length = float((T_world_cam.t - T_world_cam.t[0]).norm(dim=-1).max())
-    # What rounding leaves of no move is no move: poses are often written as float32.
-    if float(T_before_after.t.norm()) <= max(_STILL, 1e-4 * length):
-        T_before_after = SE3(T_before_after.R, torch.zeros_like(T_before_after.t))
+    T_before_after = _motion(T_world_cam, first, last)
     return CommandedStep(first, last, way_of(T_before_after), T_before_after)
+
+
+def _motion(T_world_cam: SE3, first: int, last: int) -> SE3:
+    """T_first_last; what rounding leaves of no move is no move, since poses are often written as float32."""
+    T_first_last = T_world_cam[first].inverse() @ T_world_cam[last]
+    extent = float((T_world_cam.t - T_world_cam.t[0]).norm(dim=-1).max())
+    is_still = float(T_first_last.t.norm()) <= max(_STILL, _ROUNDED * extent)
+    return SE3(T_first_last.R, torch.zeros_like(T_first_last.t)) if is_still else T_first_last
 
 
 def _breaks(T_world_cam: SE3) -> list[int]:

@@ -68,6 +68,23 @@ def way_of(T_before_after: SE3, *, min_turn_deg: float | int = MIN_TURN_DEG, min
     return Way(frozenset(kinds))
 
 
+def in_words(T_before_after: SE3, unit: str | None = None) -> str:
+    """Say a motion with its amounts: `forward 0.52 m + turn left 12.1 deg`.
+
+    Args:
+        unit: of lengths; None where they are not known, and only the way of a move is said.
+
+    >>> in_words(SE3.yaw_right(math.radians(-12.13)))
+    'turn left 12.1 deg'
+    """
+    way, length = way_of(T_before_after, min_turn_deg=0.05), float(T_before_after.t.norm())
+    moves = str(Way(frozenset(kind for kind in way.kinds if not kind.is_turn)))
+    turns = str(Way(frozenset(kind for kind in way.kinds if kind.is_turn)))
+    size = f"{moves} {length:.3g} {unit}" if unit else moves
+    turned = f"{turns} {abs(math.degrees(so3.heading(T_before_after.R))):.1f} deg"
+    return " + ".join(text for word, text in ((moves, size), (turns, turned)) if word != STILL) or STILL
+
+
 @dataclass(frozen=True)
 class Compliance:
     """How often steps went the way that was commanded; a step whose way is unknown counts as told, never as right."""

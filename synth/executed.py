@@ -12,7 +12,7 @@ from geom.camera import PinholeCamera
 from synth.compliance import MIN_TURN_DEG, Way, way_of
 from synth.film import Film
 from synth.matches import Matches, matches
-from synth.tracks import Tracks, tracks
+from synth.tracks import tracks
 from synth.two_view import TwoView, relative_motion
 
 STILL_PX = 0.25
@@ -42,6 +42,8 @@ class ExecutedStep:
     """Corners followed through every frame between."""
     described: Matches
     """SIFT features of the two pictures alone."""
+    is_still: bool
+    """Whether the tracked points stay where they are."""
 
     @property
     def matches(self) -> Matches:
@@ -76,7 +78,9 @@ def executed_steps(
         described = matches(followed.grey_first, followed.grey_last)
         known = z_depth(followed.first) if z_depth else None
         view = relative_motion(_better(tracked, described), camera, camera, z_depth_a=known)
-        yield ExecutedStep(followed.first, followed.last, view, _way(followed, view), tracked, described)
+        is_still = len(tracked) > 0 and followed.median_move < STILL_PX
+        way = Way(frozenset()) if is_still else _way(view)
+        yield ExecutedStep(followed.first, followed.last, view, way, tracked, described, is_still)
 
 
 def _better(tracked: Matches, described: Matches) -> Matches:
@@ -84,9 +88,7 @@ def _better(tracked: Matches, described: Matches) -> Matches:
     return described if len(described) > 2 * len(tracked) else tracked
 
 
-def _way(followed: Tracks, view: TwoView) -> Way | None:
-    if view.num_matches and len(followed.uv_first) and followed.median_move < STILL_PX:
-        return Way(frozenset())
+def _way(view: TwoView) -> Way | None:
     if view.kind == "none":
         return None
     least_turn = max(MIN_TURN_DEG, SURE_SD * view.rotation_sd_deg)

@@ -1,0 +1,211 @@
+"""The verdict on a film: what was commanded against all that the film shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from geom.pose_error import rotation_error
+from geom.se3 import SE3
+from synth.commanded import Commanded, CommandedStep
+from synth.film_evidence import FilmEvidence, Span
+from synth.judge_steps import Executed, Judged, executed_of, judge_step
+from synth.still_checks import CHECKS
+from synth.verdict import DEFAULT, Finding, Limits, Verdict, verdict_of
+
+_ENOUGH_MATCHES = 50
+"""From so many matches on, a film that fits no motion shows no scene at rest."""
+_OPENING = ("missing", "direction", "turn", "mirrored turn", "mirrored shift", "stray")
+"""Reasons of a step that another order of the steps would explain."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The verdict, and what was executed in each commanded step."""
+
+    verdict: Verdict
+    steps: tuple[Executed, ...]
+
+
+def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT) -> Judgement:
+    """Hold a film against its command; nothing is estimated here, and nothing read."""
+    spans = [_spans_of(step, evidence) for step in commanded.steps]
+    done = tuple(executed_of([span.step for span in own], commanded) for own in spans)
+    judged = Judged([], {})
+    for n, (step, executed, own) in enumerate(zip(commanded.steps, done, spans, strict=True)):
+        _unseen(judged, n, executed, own)
+        found = judge_step(n, step, executed, limits)
+        judged.findings += found.findings
+        for name, value in found.measures.items():
+            judged.measure(name, value)
+    judged.findings = list(_in_order(judged.findings, commanded.steps, done, limits))
+    _judge_lengths(judged, commanded, done, limits)
+    _judge_drift(judged, commanded.steps, done, limits)
+    _judge_frames(judged, evidence, commanded, limits)
+    _judge_others(judged, evidence, limits)
+    _judge_return(judged, evidence, limits)
+    return Judgement(verdict_of(judged.findings, judged.measures), done)
+
+
+def _spans_of(step: CommandedStep, evidence: FilmEvidence) -> list[Span]:
+    return [span for span in evidence.spans if step.first <= span.step.first and span.step.last <= step.last]
+
+
+def _unseen(judged: Judged, n: int, done: Executed, spans: Sequence[Span]) -> None:
+    """A step of which no motion is known: not rigid where there was enough to see, else open."""
+    if done.kind != "none":
+        return
+    broken = [s for s in spans if s.step.view.kind == "none" and len(s.step.described) >= _ENOUGH_MATCHES]
+    if any(span.agreement is not None and not span.agreement.is_consistent for span in broken):
+        most = max(len(span.step.described) for span in broken)
+        text = f"step {n + 1}: no motion of a camera fits its {most} matches ({done.reason})"
+        judged.findings.append(Finding("not rigid", "fails", text, n, {"num_matches": most}))
+        return
+    judged.findings.append(Finding("unseen", "leaves open", f"step {n + 1}: {done.reason}", n))
+
+
+# --- order
+
+
+def _in_order(
+    findings: Sequence[Finding], steps: Sequence[CommandedStep], done: Sequence[Executed], limits: Limits
+) -> Iterator[Finding]:
+    """The findings, those of two steps replaced where each did what the other was told."""
+    failing = {f.step for f in findings if f.effect == "fails" and f.reason in _OPENING and f.step is not None}
+    swapped: set[int | None] = set()
+    for i, j in combinations(sorted(failing), 2):
+        crossed = _did(done[i], steps[j], limits) and _did(done[j], steps[i], limits)
+        if crossed and not {i, j} & swapped:
+            swapped |= {i, j}
+            text = f"steps {i + 1} and {j + 1}: each shows what the other was told"
+            yield Finding("order", "fails", text, i, {"steps": [i, j]})
+    yield from (f for f in findings if f.step not in swapped or f.reason not in _OPENING)
+
+
+def _did(done: Executed, step: CommandedStep, limits: Limits) -> bool:
+    if step.T_before_after is None or done.kind == "none":
+        return False
+    return not any(f.effect == "fails" for f in judge_step(0, step, done, limits).findings)
+
+
+# --- lengths and drift
+
+
+def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed], limits: Limits) -> None:
+    moves = [n for n, step in enumerate(commanded.steps) if step.moves]
+    seen = [n for n in moves if done[n].kind == "metric"]
+    if not seen or not commanded.scale.is_metric:
+        if moves:
+            cause = "without depth" if not seen else f"where the command's lengths are {commanded.scale.status}"
+            text = f"{cause} the lengths of moves cannot be checked"
+            judged.findings.append(Finding("lengths unseen", "note", text))
+        return
+    told = np.array([_length(commanded.steps[n]) for n in seen])
+    made = np.array([float(done[n].T_before_after.t.norm()) for n in seen])
+    sds = np.array([done[n].length_sd_m for n in seen])
+    ratio, sd = float(told @ made / (told @ told)), float(np.linalg.norm(told * sds) / (told @ told))
+    limit = 1 + limits.length_share
+    judged.measure("length_share", max(ratio, 1 / max(ratio, 1e-9)) - 1)
+    numbers = {"ratio": ratio, "sd": sd}
+    if _beyond(ratio, limits.sure_sd * sd, limit):
+        text = f"moves are {ratio:.2f} times as long as commanded (sd {sd:.3f})"
+        judged.findings.append(Finding("scale", "fails", text, None, numbers))
+        return
+    if _beyond(ratio, -limits.sure_sd * sd, limit):
+        text = f"moves are {ratio:.2f} times as long as commanded, sd {sd:.2f}: too unsure to tell"
+        judged.findings.append(Finding("unsure", "leaves open", text, None, numbers))
+    missing = {finding.step for finding in judged.findings if finding.reason == "missing"}
+    for n, m, t, s in zip(seen, made, told, sds, strict=True):
+        if n not in missing and _beyond(m / t, limits.sure_sd * s / t, limit):
+            text = f"step {n + 1}: moved {m:.2f} m, told {t:.2f} m (sd {s:.3f} m)"
+            judged.findings.append(Finding("length", "fails", text, n, {"ratio": float(m / t)}))
+
+
+def _length(step: CommandedStep) -> float:
+    assert step.T_before_after is not None
+    return float(step.T_before_after.t.norm())
+
+
+def _beyond(ratio: float, margin: float, limit: float) -> bool:
+    """Whether a ratio is longer or shorter than the limit by more than a margin."""
+    return ratio - margin > limit or 1 / max(ratio + margin, 1e-9) > limit
+
+
+def _judge_drift(judged: Judged, steps: Sequence[CommandedStep], done: Sequence[Executed], limits: Limits) -> None:
+    """Errors of the turns since the first frame, while all of them are known."""
+    executed, told, square = SE3.identity(), SE3.identity(), 0.0
+    worst: tuple[float, float, int] | None = None
+    for n, (step, one) in enumerate(zip(steps, done, strict=True)):
+        if step.T_before_after is None or one.kind == "none":
+            break
+        executed, told = executed @ one.T_before_after, told @ step.T_before_after
+        square += one.rotation_sd_deg**2 if math.isfinite(one.rotation_sd_deg) else 0.0
+        off = math.degrees(rotation_error(executed, told))
+        if worst is None or off > worst[0]:
+            worst = off, math.sqrt(square), n
+    if worst is None:
+        return
+    off, sd, n = worst
+    judged.measure("drift_deg", off)
+    by_one = any(f.reason in _OPENING or f.reason == "order" for f in judged.findings if f.effect == "fails")
+    if not by_one and off - limits.sure_sd * sd > limits.drift_deg:
+        text = f"by the end of step {n + 1} the turns are {off:.1f} deg off in all (sd {sd:.1f} deg)"
+        judged.findings.append(Finding("drift", "fails", text, None, {"off_deg": off, "sd_deg": sd}))
+
+
+# --- the film itself
+
+
+def _judge_frames(judged: Judged, evidence: FilmEvidence, commanded: Commanded, limits: Limits) -> None:
+    found = {name: check(evidence.look) for name, check in CHECKS.items()}
+    for n, step in enumerate(commanded.steps):
+        frozen = [f for f in found["frozen"].suspicious if step.first < f <= step.last]
+        share = len(frozen) / (step.last - step.first)
+        if not step.way.kinds:
+            continue
+        judged.measure("frozen_share", share)
+        if share > limits.frozen_share:
+            text = f"step {n + 1}: {len(frozen)} of its {step.last - step.first} frames repeat the one before"
+            numbers = {"frames": frozen[:20], "share": share}
+            judged.findings.append(Finding("frozen", "fails", f"{text}, from frame {frozen[0]} on", n, numbers))
+    last = commanded.steps[-1].last
+    cut, *others = (("cut", found["cut"]), ("flicker", found["flicker"]), ("blur", found["blur"]))
+    frames = [f for f in cut[1].suspicious if f <= last]
+    judged.measure("cuts", float(len(frames)))
+    if frames:
+        text = f"another shot begins at frame {', '.join(map(str, frames[:5]))}"
+        judged.findings.append(Finding("cut", "fails", text, None, {"frames": frames[:20]}))
+    for name, finding in others:
+        if frames := [f for f in finding.suspicious if f <= last]:
+            text = f"{len(frames)} frames {_SAID[name]}, the first is frame {frames[0]}"
+            judged.findings.append(Finding(name, "note", text, None, {"frames": frames[:20]}))
+
+
+_SAID = {"flicker": "are brighter or darker than those around them", "blur": "are much less sharp than the others"}
+
+
+def _judge_others(judged: Judged, evidence: FilmEvidence, limits: Limits) -> None:
+    shares = [span.others for span in evidence.spans]
+    known = [share for share in shares if math.isfinite(share)]
+    if not known:
+        return
+    worst = max(known)
+    judged.measure("others_share", worst)
+    if worst > limits.others_share:
+        span = evidence.spans[shares.index(worst)].step
+        text = f"frames {span.first} to {span.last}: {worst:.0%} of the points move by themselves"
+        judged.findings.append(Finding("others move", "fails", text, None, {"share": worst}))
+
+
+def _judge_return(judged: Judged, evidence: FilmEvidence, limits: Limits) -> None:
+    if evidence.similarity is None:
+        return
+    judged.measure("dissimilarity", 1 - evidence.similarity)
+    if evidence.similarity < limits.similarity:
+        text = f"the path ends where it began, but its last frame is like its first by {evidence.similarity:.2f} only"
+        numbers = {"similarity": evidence.similarity, "limit": limits.similarity}
+        judged.findings.append(Finding("no return", "fails", text, None, numbers))

@@ -1,0 +1,262 @@
+"""One commanded step against what its pictures show: turn, direction and length, each with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from geom import so3
+from geom.actions import ActionKind
+from geom.pose_error import direction_error, rotation_error
+from geom.se3 import SE3
+from synth.commanded import Commanded, CommandedStep
+from synth.compliance import MIN_TURN_DEG, Way, in_words, way_of
+from synth.executed import SURE_SD, ExecutedStep
+from synth.verdict import Finding, Limits
+
+Kind = Literal["metric", "direction", "rotation", "still", "none"]
+
+_NONE_LEFT = 0.25
+"""Share of a commanded move or turn below which it counts as not carried out."""
+
+_COMPONENT = math.sin(math.radians(10))
+"""Of a direction along a key's axis, from which on the key was obeyed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Executed:
+    """What the pictures show of one commanded step. What is not known is NaN.
+
+    Args:
+        T_before_after: translation of length 1 for `direction`, in metres for `metric`, else 0.
+        parallax_deg: median; of `rotation` no more than this can have been overlooked.
+        reason: why it is of this kind, in plain words.
+        num_matches: of the poorest span.
+    """
+
+    T_before_after: SE3
+    kind: Kind
+    rotation_sd_deg: float
+    direction_sd_deg: float
+    length_sd_m: float
+    parallax_deg: float
+    reason: str
+    num_matches: int
+
+    @property
+    def way(self) -> Way | None:
+        """Where the camera went, in the words of commands; None where the pictures do not say."""
+        return None if self.kind == "none" else way_of(self.T_before_after, min_turn_deg=self.least_turn_deg)
+
+    @property
+    def least_turn_deg(self) -> float:
+        """What counts as a turn."""
+        return max(MIN_TURN_DEG, SURE_SD * self.rotation_sd_deg)
+
+    @property
+    def moved(self) -> bool:
+        """Whether a move is seen."""
+        return self.kind in ("metric", "direction")
+
+
+def executed_of(spans: Sequence[ExecutedStep], commanded: Commanded) -> Executed:
+    """Chain what the spans of a step show.
+
+    Where lengths are not seen, those of the spans are taken to share the step as the command has it.
+    """
+    kinds: list[Kind] = [_kind(span) for span in spans]
+    if "none" in kinds:
+        worst, nan = spans[kinds.index("none")].view, float("nan")
+        return Executed(SE3.identity(), "none", nan, nan, nan, nan, worst.reason, worst.num_matches)
+    kind = _kind_of(kinds)
+    T = SE3.identity()
+    for span, own in zip(spans, kinds, strict=True):
+        T_span = SE3.identity() if own == "still" else span.view.T_b_a.inverse()
+        T = T @ SE3(T_span.R, T_span.t * (1.0 if kind == "metric" else _share(span, commanded)))
+    if kind == "direction":
+        T = SE3(T.R, T.t / T.t.norm().clamp_min(1e-12))
+    views = [span.view for span in spans]
+    names = ("rotation_sd_deg", "direction_sd_deg", "length_sd_m")
+    turn_sd, direction_sd, length_sd = (_root_sum(getattr(view, name) for view in views) for name in names)
+    parallax = max((view.parallax_deg for view in views if math.isfinite(view.parallax_deg)), default=0.0)
+    num_matches = min(view.num_matches for view in views)
+    return Executed(T, kind, turn_sd, direction_sd, length_sd, parallax, views[0].reason, num_matches)
+
+
+def _root_sum(sds: Iterable[float]) -> float:
+    return math.sqrt(sum(_or_0(sd) ** 2 for sd in sds))
+
+
+def _kind_of(kinds: Sequence[Kind]) -> Kind:
+    """Of a chain: lengths are known if all are, a move is seen if one is."""
+    if "metric" in kinds and not {"direction", "rotation"} & set(kinds):
+        return "metric"
+    if "metric" in kinds or "direction" in kinds:
+        return "direction"
+    return "rotation" if "rotation" in kinds else "still"
+
+
+def _kind(span: ExecutedStep) -> Kind:
+    return "still" if span.is_still and span.view.kind != "metric" else span.view.kind
+
+
+def _share(span: ExecutedStep, commanded: Commanded) -> float:
+    T = commanded.between(span.first, span.last)
+    length = 0.0 if T is None else float(T.t.norm())
+    return length or float(span.last - span.first)
+
+
+# --- the verdict on one step
+
+
+@dataclass(eq=False)
+class Judged:
+    """Findings, and how far off what has a limit is, in the unit of the limit."""
+
+    findings: list[Finding]
+    measures: dict[str, float]
+
+    def measure(self, name: str, value: float) -> None:
+        """Keep the worst."""
+        self.measures[name] = max(value, self.measures.get(name, value))
+
+
+def judge_step(n: int, step: CommandedStep, done: Executed, limits: Limits) -> Judged:
+    """Hold one step against its command; n counts from 0."""
+    judged = Judged([], {})
+    if step.T_before_after is None:
+        _judge_keys(judged, n, step, done, limits)
+    elif done.kind != "none":
+        told = step.T_before_after
+        _judge_turn(judged, n, told, done, limits)
+        if float(told.t.norm()) > 0:
+            _judge_move(judged, n, told, done, limits)
+        elif done.moved:
+            _judge_stray(judged, n, told, done, limits)
+    return judged
+
+
+def _judge_turn(judged: Judged, n: int, told: SE3, done: Executed, limits: Limits) -> None:
+    off, sd = math.degrees(rotation_error(done.T_before_after, told)), _or_0(done.rotation_sd_deg)
+    angle = math.degrees(so3.angle(told.R))
+    limit = max(limits.turn_deg, limits.turn_share * angle)
+    judged.measure("turn_deg", off * limits.turn_deg / limit)
+    said, shown = in_words(SE3(told.R, told.t * 0)), in_words(SE3(done.T_before_after.R, told.t * 0))
+    numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limit}
+    if off - limits.sure_sd * sd > limit:
+        about = done.T_before_after.R
+        if math.degrees(so3.angle(about)) < _NONE_LEFT * angle:
+            reason, text = "missing", f"told to {said}, but the camera did not turn"
+        elif angle > limit and so3.angle(_mirrored(told).R.mT @ about) < math.radians(off) / 2:
+            reason, text = "mirrored turn", f"told to {said}, but the camera did {shown}"
+        else:
+            reason, text = "turn", f"told to {said}, but the camera did {shown}: {off:.1f} deg off"
+        judged.findings.append(Finding(reason, "fails", _of_step(n, f"{text} (sd {sd:.2f} deg)"), n, numbers))
+    elif off + limits.sure_sd * sd > limit:
+        text = f"its turn is {off:.1f} deg off, sd {sd:.1f} deg, limit {limit:.1f} deg: too unsure to tell"
+        judged.findings.append(Finding("unsure", "leaves open", _of_step(n, text), n, numbers))
+
+
+def _judge_move(judged: Judged, n: int, told: SE3, done: Executed, limits: Limits) -> None:
+    length = float(told.t.norm())
+    moved = float(done.T_before_after.t.norm())
+    if done.kind == "metric" and moved + limits.sure_sd * done.length_sd_m < _NONE_LEFT * length:
+        text = f"told to move {length:.2f} m, but the camera moved {moved:.3f} m (sd {done.length_sd_m:.3f} m)"
+        judged.findings.append(Finding("missing", "fails", _of_step(n, text), n, {"moved_m": moved}))
+        judged.measure("far", math.inf)
+        return
+    if not done.moved:
+        _judge_no_parallax(judged, n, told, done, limits)
+        return
+    off, sd = math.degrees(direction_error(done.T_before_after.t, told.t)), _or_0(done.direction_sd_deg)
+    judged.measure("direction_deg", off)
+    said, shown = in_words(told), in_words(done.T_before_after)
+    numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limits.direction_deg}
+    if off - limits.sure_sd * sd > limits.direction_deg:
+        mirrored = math.degrees(direction_error(done.T_before_after.t, _mirrored(told).t))
+        is_mirrored = mirrored < min(limits.direction_deg, off / 2)
+        text = f"told to go {said}, but the camera went {shown}: {off:.0f} deg off (sd {sd:.1f} deg)"
+        reason = "mirrored shift" if is_mirrored else "direction"
+        judged.findings.append(Finding(reason, "fails", _of_step(n, text), n, numbers))
+    elif off + limits.sure_sd * sd > limits.direction_deg:
+        text = (
+            f"its direction is {off:.0f} deg off, sd {sd:.0f} deg, limit {limits.direction_deg:g}: too unsure to tell"
+        )
+        judged.findings.append(Finding("unsure", "leaves open", _of_step(n, text), n, numbers))
+
+
+def _judge_no_parallax(judged: Judged, n: int, told: SE3, done: Executed, limits: Limits) -> None:
+    """A move that is not seen was none, unless the scene is further than any parallax tells."""
+    beyond = 1 / math.tan(math.radians(max(done.parallax_deg, 1e-3)))
+    judged.measure("far", beyond)
+    text = f"told to go {in_words(told)}, but the pictures show no move"
+    numbers = {"overlooked_deg": done.parallax_deg, "depth_over_move": beyond}
+    if beyond > limits.far:
+        text = _of_step(n, f"{text}, unless the scene is more than {beyond:.0f} times as far away as it is long")
+        judged.findings.append(Finding("missing", "fails", text, n, numbers))
+    else:
+        text = _of_step(n, f"{text} that exceeds their noise: too little parallax to tell")
+        judged.findings.append(Finding("far", "leaves open", text, n, numbers))
+
+
+def _judge_stray(judged: Judged, n: int, told: SE3, done: Executed, limits: Limits) -> None:
+    judged.measure("stray_deg", done.parallax_deg)
+    if done.parallax_deg > limits.stray_deg:
+        unit = "m" if done.kind == "metric" else None
+        text = f"told to {in_words(told)} in place, but the camera went {in_words(done.T_before_after, unit)}"
+        text = _of_step(n, f"{text} (parallax {done.parallax_deg:.1f} deg)")
+        judged.findings.append(Finding("stray", "fails", text, n, {"parallax_deg": done.parallax_deg}))
+
+
+# --- keys, which tell directions alone
+
+
+def _judge_keys(judged: Judged, n: int, step: CommandedStep, done: Executed, limits: Limits) -> None:
+    """Each key must show along its own axis; what else the camera does is noted."""
+    if done.kind == "none":
+        return
+    shown = in_words(done.T_before_after)
+    for kind in sorted(step.way.kinds, key=lambda kind: kind.value):
+        share, sd = _component(kind, done)
+        key = kind.value.replace("shift_", "").replace("_", " ")
+        numbers = {"share": share, "sd": sd}
+        if share + limits.sure_sd * sd < _COMPONENT:
+            opposite = share - limits.sure_sd * sd < -_COMPONENT and share < -_COMPONENT
+            mirrored = ("mirrored turn" if kind.is_turn else "mirrored shift") if kind.axis != "z" else "direction"
+            reason = mirrored if opposite else "missing"
+            text = f"told {key} by key, but the camera went {shown}"
+            judged.findings.append(Finding(reason, "fails", _of_step(n, text), n, numbers))
+        elif share - limits.sure_sd * sd < _COMPONENT:
+            text = f"whether it went {key}, as told by key, is not sure: the camera went {shown}"
+            judged.findings.append(Finding("unsure", "leaves open", _of_step(n, text), n, numbers))
+
+
+def _component(kind: ActionKind, done: Executed) -> tuple[float, float]:
+    """How much of a motion goes along a key, -1 to 1, and its standard deviation."""
+    heading = so3.heading(done.T_before_after.R)
+    if kind.is_turn:
+        # Up to 10 degrees are to a turn what 1 is to a direction.
+        sd = _or_0(done.rotation_sd_deg) * _COMPONENT
+        return max(-1.0, min(1.0, kind.sign * math.degrees(heading) * _COMPONENT)), sd
+    if not done.moved:
+        return 0.0, 0.0 if done.kind == "still" else 1.0
+    x, _, z = (done.T_before_after.t / done.T_before_after.t.norm()).tolist()
+    half = heading / 2
+    along = x * math.cos(half) - z * math.sin(half) if kind.axis == "x" else x * math.sin(half) + z * math.cos(half)
+    return kind.sign * along, math.radians(_or_0(done.direction_sd_deg)) * math.sqrt(max(0.0, 1 - along**2))
+
+
+def _mirrored(T: SE3) -> SE3:
+    """The motion as seen in a mirror: left and right swapped."""
+    mirror = T.t.new_tensor([-1.0, 1.0, 1.0])
+    return SE3(mirror[:, None] * T.R * mirror, mirror * T.t)
+
+
+def _of_step(n: int, text: str) -> str:
+    return f"step {n + 1}: {text}"
+
+
+def _or_0(sd: float) -> float:
+    return sd if math.isfinite(sd) else 0.0
