@@ -72,8 +72,13 @@ class Commanded:
 
     @property
     def key_frames(self) -> list[int]:
-        """Where steps begin and end."""
-        return [self.steps[0].first, *(step.last for step in self.steps)]
+        """Where steps begin and end; those of keys, which go on evenly, are looked at in parts."""
+        parts = [np.linspace(step.first, step.last, self._parts(step) + 1).round().astype(int) for step in self.steps]
+        return [self.steps[0].first, *(int(n) for part in parts for n in part[1:])]
+
+    @staticmethod
+    def _parts(step: CommandedStep) -> int:
+        return 1 if step.T_before_after is not None else math.ceil((step.last - step.first) / SPAN_FRAMES)
 
     def between(self, first: int, last: int) -> SE3 | None:
         """The commanded motion between any two frames, T_first_last; None where only directions are known."""

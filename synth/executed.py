@@ -21,6 +21,9 @@ STILL_PX = 0.25
 SURE_SD = 2.0
 """A turn of less than so many of its own standard deviations is none."""
 
+MAX_TURN_SD_DEG = 5.0
+"""A turn less sure than this is unknown; what is judged by it is judged by its standard deviation too."""
+
 MIN_LEFT = 0.35
 """Share of the corners below which a key frame is set between those that were given, lest the tracks be lost."""
 
@@ -77,7 +80,8 @@ def executed_steps(
         tracked = Matches(followed.uv_first, followed.uv_last)
         described = matches(followed.grey_first, followed.grey_last)
         known = z_depth(followed.first) if z_depth else None
-        view = relative_motion(_better(tracked, described), camera, camera, z_depth_a=known)
+        found = _better(tracked, described)
+        view = relative_motion(found, camera, camera, z_depth_a=known, max_turn_sd_deg=MAX_TURN_SD_DEG)
         is_still = len(tracked) > 0 and followed.median_move < STILL_PX
         way = Way(frozenset()) if is_still else _way(view)
         yield ExecutedStep(followed.first, followed.last, view, way, tracked, described, is_still)

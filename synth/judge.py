@@ -13,7 +13,7 @@ from geom.pose_error import rotation_error
 from geom.se3 import SE3
 from synth.commanded import Commanded, CommandedStep
 from synth.film_evidence import FilmEvidence, Span
-from synth.judge_steps import Executed, Judged, executed_of, judge_step
+from synth.judge_steps import Executed, Judged, executed_of, judge_keys, judge_step
 from synth.still_checks import CHECKS
 from synth.verdict import DEFAULT, Finding, Limits, Verdict, verdict_of
 
@@ -37,8 +37,11 @@ def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT
     done = tuple(executed_of([span.step for span in own], commanded) for own in spans)
     judged = Judged([], {})
     for n, (step, executed, own) in enumerate(zip(commanded.steps, done, spans, strict=True)):
-        _unseen(judged, n, executed, own)
-        found = judge_step(n, step, executed, limits)
+        if step.T_before_after is None:
+            found = judge_keys(n, step, [span.step for span in own], limits)
+        else:
+            _unseen(judged, n, executed, own)
+            found = judge_step(n, step, executed, limits)
         judged.findings += found.findings
         for name, value in found.measures.items():
             judged.measure(name, value)

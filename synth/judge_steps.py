@@ -21,8 +21,11 @@ Kind = Literal["metric", "direction", "rotation", "still", "none"]
 _NONE_LEFT = 0.25
 """Share of a commanded move or turn below which it counts as not carried out."""
 
-_COMPONENT = math.sin(math.radians(10))
-"""Of a direction along a key's axis, from which on the key was obeyed."""
+KEY_SHARE = math.sin(math.radians(5))
+"""Of a move along a key's axis, from which on the key was obeyed (policy: arcs and orbits go sideways)."""
+
+KEY_TURN_DEG = 0.2
+"""A frame, from which on a key to turn was obeyed: a quarter of HY-WorldPlay's 3 degrees in 4 frames (policy)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +129,8 @@ class Judged:
 def judge_step(n: int, step: CommandedStep, done: Executed, limits: Limits) -> Judged:
     """Hold one step against its command; n counts from 0."""
     judged = Judged([], {})
-    if step.T_before_after is None:
-        _judge_keys(judged, n, step, done, limits)
-    elif done.kind != "none":
-        told = step.T_before_after
+    told = step.T_before_after
+    if told is not None and done.kind != "none":
         _judge_turn(judged, n, told, done, limits)
         if float(told.t.norm()) > 0:
             _judge_move(judged, n, told, done, limits)
@@ -213,39 +214,54 @@ def _judge_stray(judged: Judged, n: int, told: SE3, done: Executed, limits: Limi
 # --- keys, which tell directions alone
 
 
-def _judge_keys(judged: Judged, n: int, step: CommandedStep, done: Executed, limits: Limits) -> None:
-    """Each key must show along its own axis; what else the camera does is noted."""
-    if done.kind == "none":
-        return
-    shown = in_words(done.T_before_after)
+def judge_keys(n: int, step: CommandedStep, spans: Sequence[ExecutedStep], limits: Limits) -> Judged:
+    """Each key must show along its own axis, over the parts of its step taken together; n counts from 0."""
+    judged = Judged([], {})
+    shown = " then ".join(str(span.way) if span.way is not None else "an unknown way" for span in spans)
     for kind in sorted(step.way.kinds, key=lambda kind: kind.value):
-        share, sd = _component(kind, done)
-        key = kind.value.replace("shift_", "").replace("_", " ")
-        numbers = {"share": share, "sd": sd}
-        if share + limits.sure_sd * sd < _COMPONENT:
-            opposite = share - limits.sure_sd * sd < -_COMPONENT and share < -_COMPONENT
-            mirrored = ("mirrored turn" if kind.is_turn else "mirrored shift") if kind.axis != "z" else "direction"
-            reason = mirrored if opposite else "missing"
-            text = f"told {key} by key, but the camera went {shown}"
-            judged.findings.append(Finding(reason, "fails", _of_step(n, text), n, numbers))
-        elif share - limits.sure_sd * sd < _COMPONENT:
-            text = f"whether it went {key}, as told by key, is not sure: the camera went {shown}"
-            judged.findings.append(Finding("unsure", "leaves open", _of_step(n, text), n, numbers))
+        share, sd = _along(kind, spans)
+        key, numbers = str(Way(frozenset({kind}))), {"share": share, "sd": sd}
+        least = KEY_SHARE
+        if share + limits.sure_sd * sd < least:
+            is_opposite = share < -least and kind.axis != "z"
+            reason = ("mirrored turn" if kind.is_turn else "mirrored shift") if is_opposite else "missing"
+            text = f"step {n + 1}: told {key} by key, but the camera went {shown}"
+            judged.findings.append(Finding(reason, "fails", text, n, numbers))
+        elif not share - limits.sure_sd * sd >= least:
+            text = f"step {n + 1}: whether it went {key}, as told by key, is not sure: the camera went {shown}"
+            judged.findings.append(Finding("unsure", "leaves open", text, n, numbers))
+    return judged
 
 
-def _component(kind: ActionKind, done: Executed) -> tuple[float, float]:
-    """How much of a motion goes along a key, -1 to 1, and its standard deviation."""
-    heading = so3.heading(done.T_before_after.R)
+def _along(kind: ActionKind, spans: Sequence[ExecutedStep]) -> tuple[float, float]:
+    """How much of a motion goes along a key, and its standard deviation: the mean over what is known of it.
+
+    Of a move the cosine to the key's axis; of a turn the degrees in a frame over KEY_TURN_DEG, times KEY_SHARE.
+    """
+    known = [part for span in spans if (part := _part(kind, span)) is not None]
+    if not known:
+        return 0.0, math.inf
+    weights = [1 / max(sd, 0.02) ** 2 for _, sd in known]
+    mean = sum(w * share for w, (share, _) in zip(weights, known, strict=True)) / sum(weights)
+    return mean, 1 / math.sqrt(sum(weights))
+
+
+def _part(kind: ActionKind, span: ExecutedStep) -> tuple[float, float] | None:
+    if span.is_still:
+        return 0.0, 0.0
+    if span.view.kind == "none":
+        return None
+    T = span.view.T_b_a.inverse()
+    heading = so3.heading(T.R)
     if kind.is_turn:
-        # Up to 10 degrees are to a turn what 1 is to a direction.
-        sd = _or_0(done.rotation_sd_deg) * _COMPONENT
-        return max(-1.0, min(1.0, kind.sign * math.degrees(heading) * _COMPONENT)), sd
-    if not done.moved:
-        return 0.0, 0.0 if done.kind == "still" else 1.0
-    x, _, z = (done.T_before_after.t / done.T_before_after.t.norm()).tolist()
+        unit = KEY_SHARE / (KEY_TURN_DEG * (span.last - span.first))
+        return kind.sign * math.degrees(heading) * unit, span.view.rotation_sd_deg * unit
+    if span.view.kind == "rotation":
+        return None
+    x, _, z = (T.t / T.t.norm()).tolist()
     half = heading / 2
     along = x * math.cos(half) - z * math.sin(half) if kind.axis == "x" else x * math.sin(half) + z * math.cos(half)
-    return kind.sign * along, math.radians(_or_0(done.direction_sd_deg)) * math.sqrt(max(0.0, 1 - along**2))
+    return kind.sign * along, math.radians(span.view.direction_sd_deg) * math.sqrt(max(0.0, 1 - along**2))
 
 
 def _mirrored(T: SE3) -> SE3:

@@ -33,7 +33,7 @@ MIN_SPAN = 4
 
 _WINDOW = 21, 21
 _LEVELS = 3
-_QUALITY = 0.01
+_QUALITY = 0.002
 _APART = 1 / 80
 """Least distance of two corners, as a share of the picture's width: they shall cover it, not crowd one object."""
 

@@ -71,6 +71,7 @@ def relative_motion(
     *,
     z_depth_a: Float[NDArray, "h w"] | None = None,
     max_error_px: float = MAX_ERROR_PX,
+    max_turn_sd_deg: float = MAX_TURN_SD_DEG,
 ) -> TwoView:
     """Say which motion of a camera in a scene at rest the matches show.
 
@@ -85,6 +86,7 @@ def relative_motion(
         camera_a, camera_b: without batch; they may differ.
         z_depth_a: metres along the axis for each pixel of a, NaN or 0 where unknown.
         max_error_px: see MAX_ERROR_PX; more for pictures that wobble.
+        max_turn_sd_deg: see MAX_TURN_SD_DEG; more for those who weigh what they get by its standard deviation.
 
     Raises:
         ValueError: if a camera is a batch, z_depth_a is not of picture a's size, or max_error_px is not positive.
@@ -102,7 +104,7 @@ def relative_motion(
         inverse = inverse_depths(z_depth_a, matches.uv_a)
         if (inverse > 0).sum() >= MIN_INLIERS:
             return _metric(pair, inverse, max_error_px)
-    return _unscaled(pair, max_error_px)
+    return _unscaled(pair, max_error_px, max_turn_sd_deg)
 
 
 def _check(camera_a: PinholeCamera, camera_b: PinholeCamera, z_depth_a: NDArray | None, max_error_px: float) -> None:
@@ -141,7 +143,7 @@ class _Scored:
     cost: float
 
 
-def _unscaled(pair: Pair, px: float) -> TwoView:
+def _unscaled(pair: Pair, px: float, max_turn_sd_deg: float) -> TwoView:
     turn, starts = starts_of(pair, px)
     starts.sort(key=lambda motion: _costs(pair, motion, px).sum())
     scored = [s for motion in _distinct(starts)[:_REFINED] if (s := _scored(pair, motion, px))]
@@ -155,16 +157,18 @@ def _unscaled(pair: Pair, px: float) -> TwoView:
         return _turn(pair, only_turn, best, px)
     if count < _least(n):
         return _too_few("motion", count, n)
-    return _moving(some, best.fit, [other.fit for other in scored if _is_twin(pair, best, other, px)], n)
+    return _moving(
+        some, best.fit, [other.fit for other in scored if _is_twin(pair, best, other, px)], n, max_turn_sd_deg
+    )
 
 
-def _moving(inliers: Pair, best: Fit, twins: list[Fit], n: int) -> TwoView:
+def _moving(inliers: Pair, best: Fit, twins: list[Fit], n: int, max_turn_sd_deg: float) -> TwoView:
     """A motion with a translation; how far its twins are from it adds to its uncertainty."""
     counts, parallax = (len(inliers), n), _median_parallax(inliers, best.R)
     apart = np.array([_apart(best.motion, twin.motion) for twin in twins]).max(0)
     found = _found("direction", f"{counts[0]} of {n} matches fit one direction", best, counts, parallax)
     turn_sd, way_sd = np.hypot([found.rotation_sd_deg, found.direction_sd_deg], apart).tolist()
-    if turn_sd > MAX_TURN_SD_DEG:
+    if turn_sd > max_turn_sd_deg:
         return _none(f"motions {turn_sd:.1f} degrees apart fit equally well, as on a single plane", n, counts[0])
     if way_sd > MAX_DIRECTION_SD_DEG:
         reason = (

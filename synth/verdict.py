@@ -32,6 +32,7 @@ REASONS = {
     "unsure": "the pictures say it too roughly to decide",
     "far": "no parallax: the camera stood still, or all that is seen is far away",
     "lengths unseen": "without depth the lengths of moves cannot be seen",
+    "unreadable": "the film cannot be read",
     "lens unknown": "the intrinsics are estimated from the pictures",
 }
 """What each kind of finding means."""

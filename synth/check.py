@@ -1,0 +1,128 @@
+"""`theodolite check`: trajectories of a source, each film held against its command."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from geom.camera import PinholeCamera
+from geom.pose_error import motion_error
+from synth.agreement import tsed
+from synth.commanded import Commanded, commanded_of_clip
+from synth.compliance import Compliance, compliance
+from synth.executed import DepthOf
+from synth.film import Film, film_of_clip
+from synth.film_evidence import FilmEvidence, gather
+from synth.judge import Judgement, judge
+from synth.read_depth import raw_z_depth
+from synth.source import Clip, Frame
+from synth.verdict import DEFAULT, Finding, Limits, Verdict, verdict_of
+
+_RETURNED = 0.02
+"""A path has returned where it ends within this share of its extent from its start."""
+_RETURNED_DEG = 2.0
+_SAME_K_PX = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """One trajectory with its verdict and all that it rests on.
+
+    Args:
+        name: scene and clip, or the video's name.
+        film: to draw from.
+        notes: what had to be decided on the way, for people.
+        evidence, judgement: None where the film could not be read; the verdict says why.
+    """
+
+    name: str
+    verdict: Verdict
+    film: Film | None = None
+    commanded: Commanded | None = None
+    evidence: FilmEvidence | None = None
+    judgement: Judgement | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tsed(self) -> float:
+        """Share of the pairs of key frames that agree with the commanded motion; NaN without a commanded motion."""
+        spans = self.evidence.spans if self.evidence else ()
+        return tsed(span.agreement for span in spans if span.agreement is not None)
+
+    @property
+    def compliance(self) -> Compliance:
+        """Commanded against executed ways, step by step."""
+        if self.commanded is None or self.judgement is None:
+            return compliance([], [])
+        return compliance([step.way for step in self.commanded.steps], [step.way for step in self.judgement.steps])
+
+
+def check_film(
+    name: str,
+    film: Film,
+    camera: PinholeCamera,
+    commanded: Commanded,
+    *,
+    z_depth: DepthOf | None = None,
+    limits: Limits = DEFAULT,
+    notes: tuple[str, ...] = (),
+) -> Checked:
+    """Say whether a film shows the motion that was commanded.
+
+    Args:
+        camera: of the film's pictures.
+        z_depth: metres, of a frame by its number; without, lengths cannot be checked.
+
+    Raises:
+        ValueError: if the film cannot be read, or the camera or the commands are of another one.
+    """
+    evidence = gather(film, camera, commanded, z_depth, returns_to=_returns(commanded))
+    judgement = judge(evidence, commanded, limits)
+    return Checked(name, judgement.verdict, film, commanded, evidence, judgement, (*commanded.notes, *notes))
+
+
+def check_clip(name: str, clip: Clip, limits: Limits = DEFAULT) -> Checked:
+    """Say the same of a clip as a reader found it, with the depth of its frames where it has any.
+
+    A clip that cannot be read is undecided, and says why: failures are counted, not dropped.
+    """
+    try:
+        camera = _one_camera(clip)
+        z_depth = partial(_z_depth, clip.frames) if any(frame.z_depth for frame in clip.frames) else None
+        return check_film(
+            name, film_of_clip(clip), camera, commanded_of_clip(clip), z_depth=z_depth, limits=limits, notes=clip.notes
+        )
+    except ValueError as error:
+        return Checked(name, verdict_of([Finding("unreadable", "leaves open", str(error))], {}))
+
+
+def _one_camera(clip: Clip) -> PinholeCamera:
+    first = clip.frames[0].camera
+    for frame in clip.frames:
+        if float((frame.camera.K - first.K).abs().max()) > _SAME_K_PX:
+            raise ValueError(
+                f"all frames of a film must have one K, but {frame.picture.name} and {clip.frames[0].picture.name}"
+                " differ; zooms are not checked"
+            )
+    return first
+
+
+def _z_depth(frames: tuple[Frame, ...], n: int) -> Float[NDArray, "h w"] | None:
+    return None if frames[n].z_depth is None else raw_z_depth(frames[n])
+
+
+def _returns(commanded: Commanded) -> bool:
+    """Whether a commanded path ends where it began, having been away."""
+    if commanded.T_world_cam is None:
+        return False
+    first, last = commanded.key_frames[0], commanded.key_frames[-1]
+    path = commanded.T_world_cam[first : last + 1]
+    away = motion_error(path[:1], path)
+    extent, turned = float(away.translation.max()), math.degrees(float(away.rotation.max()))
+    is_near = float(away.translation[-1]) <= _RETURNED * extent
+    is_same_way = math.degrees(float(away.rotation[-1])) <= _RETURNED_DEG
+    return is_near and is_same_way and (extent > 0 or turned > _RETURNED_DEG)
