@@ -218,7 +218,7 @@ def shown(seed: int, number: int, clean: Picture, truth: Truth, stream: int = _S
     noisy = np.rint(np.clip(clean + noise, 0, 255)).astype(np.uint8)
     quality = (cv2.IMWRITE_JPEG_QUALITY, truth.quality)
     written = cv2.imencode(".jpg", cv2.cvtColor(noisy, cv2.COLOR_RGB2BGR), quality)[1]
-    return np.asarray(cv2.cvtColor(cv2.imdecode(written, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.imdecode(written, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def median_depth(film: SimFilm) -> float:
