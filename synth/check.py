@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +9,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from geom.camera import PinholeCamera
-from geom.pose_error import motion_error
 from synth.agreement import tsed
 from synth.commanded import Commanded, commanded_of_clip
 from synth.compliance import Compliance, compliance
@@ -22,9 +20,6 @@ from synth.read_depth import raw_z_depth
 from synth.source import Clip, Frame
 from synth.verdict import DEFAULT, Finding, Limits, Verdict, verdict_of
 
-_RETURNED = 0.02
-"""A path has returned where it ends within this share of its extent from its start."""
-_RETURNED_DEG = 2.0
 _SAME_K_PX = 0.01
 
 
@@ -50,8 +45,8 @@ class Checked:
     @property
     def tsed(self) -> float:
         """Share of the pairs of key frames that agree with the commanded motion; NaN without a commanded motion."""
-        spans = self.evidence.spans if self.evidence else ()
-        return tsed(span.agreement for span in spans if span.agreement is not None)
+        found = self.judgement.agreements if self.judgement else ()
+        return tsed(pair for pair in found if pair is not None)
 
     @property
     def compliance(self) -> Compliance:
@@ -80,7 +75,7 @@ def check_film(
     Raises:
         ValueError: if the film cannot be read, or the camera or the commands are of another one.
     """
-    evidence = gather(film, camera, commanded, z_depth, returns_to=_returns(commanded))
+    evidence = gather(film, camera, commanded.key_frames, z_depth)
     judgement = judge(evidence, commanded, limits)
     return Checked(name, judgement.verdict, film, commanded, evidence, judgement, (*commanded.notes, *notes))
 
@@ -113,16 +108,3 @@ def _one_camera(clip: Clip) -> PinholeCamera:
 
 def _z_depth(frames: tuple[Frame, ...], n: int) -> Float[NDArray, "h w"] | None:
     return None if frames[n].z_depth is None else raw_z_depth(frames[n])
-
-
-def _returns(commanded: Commanded) -> bool:
-    """Whether a commanded path ends where it began, having been away."""
-    if commanded.T_world_cam is None:
-        return False
-    first, last = commanded.key_frames[0], commanded.key_frames[-1]
-    path = commanded.T_world_cam[first : last + 1]
-    away = motion_error(path[:1], path)
-    extent, turned = float(away.translation.max()), math.degrees(float(away.rotation.max()))
-    is_near = float(away.translation[-1]) <= _RETURNED * extent
-    is_same_way = math.degrees(float(away.rotation[-1])) <= _RETURNED_DEG
-    return is_near and is_same_way and (extent > 0 or turned > _RETURNED_DEG)

@@ -14,6 +14,7 @@ import torch
 
 from geom import so3
 from geom.actions import ActionKind, ActionSequence, parse_actions
+from geom.pose_error import motion_error
 from geom.scale import Scale
 from geom.se3 import SE3
 from synth.compliance import Way, way_of
@@ -22,6 +23,9 @@ from synth.source import Clip
 
 SPAN_FRAMES = 16
 """Frames of a step where only poses are known, not where actions begin and end."""
+
+_RETURNED, _RETURNED_DEG = 0.02, 2.0
+"""A path has returned where it ends within this share of its extent, and this turn, of its start."""
 
 KEYS = {
     "W": ActionKind.FORWARD,
@@ -79,6 +83,18 @@ class Commanded:
     @staticmethod
     def _parts(step: CommandedStep) -> int:
         return 1 if step.T_before_after is not None else math.ceil((step.last - step.first) / SPAN_FRAMES)
+
+    @property
+    def returns(self) -> bool:
+        """Whether the path ends where it began, having been away."""
+        if self.T_world_cam is None:
+            return False
+        path = self.T_world_cam[self.steps[0].first : self.steps[-1].last + 1]
+        away = motion_error(path[:1], path)
+        far, turned = float(away.translation.max()), math.degrees(float(away.rotation.max()))
+        is_near = float(away.translation[-1]) <= _RETURNED * far
+        is_same_way = math.degrees(float(away.rotation[-1])) <= _RETURNED_DEG
+        return is_near and is_same_way and (far > 0 or turned > _RETURNED_DEG)
 
     def between(self, first: int, last: int) -> SE3 | None:
         """The commanded motion between any two frames, T_first_last; None where only directions are known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +14,14 @@ from geom.camera import PinholeCamera
 from geom.epipolar import epipolar_distance, fundamental, transfer_distance
 from geom.homography import homography
 from geom.se3 import SE3
-from synth.agreement import Agreement, agreement
-from synth.commanded import Commanded
 from synth.executed import DepthOf, ExecutedStep, executed_steps
 from synth.film import Film, Picture
 from synth.matches import Matches
 from synth.still_checks import Look, look, returns
 from synth.two_view import MAX_ERROR_PX, TwoView
 
+_LEAST_SIDE = 16
+"""Pixels; smaller pictures cannot be compared by their structure."""
 _NEIGHBOURS = 6
 _MOST_OF = 0.7
 """Of a point's neighbours that must miss the camera's motion too for it to be part of something that moves."""
@@ -28,60 +29,53 @@ _MOST_OF = 0.7
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """What a film shows between two key frames, and how it agrees with what was commanded there."""
+    """What a film shows between two key frames."""
 
     step: ExecutedStep
-    agreement: Agreement | None
-    """Of SIFT features with the commanded motion; None where only directions were commanded."""
     others: float
     """Share of the tracked points that move together in another way than the camera makes them; NaN if unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class FilmEvidence:
-    """What a film shows, span by span and frame by frame."""
+    """What a film shows, frame by frame and span by span; nothing here depends on what was commanded between them."""
 
     camera: PinholeCamera
     look: Look
     spans: tuple[Span, ...]
-    similarity: float | None
-    """Of the last frame to the first, where the commanded path returns; None where it does not."""
+    similarity: float
+    """Of the last key frame to the first; NaN for pictures too small to say."""
 
 
 def gather(
-    film: Film, camera: PinholeCamera, commanded: Commanded, z_depth: DepthOf | None = None, *, returns_to: bool = False
+    film: Film, camera: PinholeCamera, key_frames: Sequence[int], z_depth: DepthOf | None = None
 ) -> FilmEvidence:
     """Read a film twice, in constant memory but for some hundred matches a step.
 
     Args:
         camera: of the film's pictures.
+        key_frames: where commanded steps begin and end.
         z_depth: metres, of a frame; makes lengths known.
-        returns_to: whether the commanded path ends where it begins.
 
     Raises:
         ValueError: as `executed_steps` and `look`.
     """
-    seen = look(film.frames())
-    spans = tuple(
-        Span(step, _agreement(step, camera, commanded), others_share(step.tracked, step.view, camera))
-        for step in executed_steps(film, camera, commanded.key_frames, z_depth)
-    )
-    return FilmEvidence(camera, seen, spans, _similarity(film, commanded.key_frames) if returns_to else None)
-
-
-def _agreement(step: ExecutedStep, camera: PinholeCamera, commanded: Commanded) -> Agreement | None:
-    T_first_last = commanded.between(step.first, step.last)
-    return None if T_first_last is None else agreement(step.described, camera, T_first_last.inverse(), camera)
-
-
-def _similarity(film: Film, key_frames: list[int]) -> float | None:
     ends: list[Picture] = []
-    for n, picture in enumerate(film.frames()):
-        if n in (key_frames[0], key_frames[-1]):
-            ends.append(picture)
-        if n == key_frames[-1]:
-            return returns(ends[0], ends[-1]) if min(film.size) >= 16 else None
-    return None
+    seen = look(_keeping(film.frames(), (key_frames[0], key_frames[-1]), ends))
+    spans = tuple(
+        Span(step, others_share(step.tracked, step.view, camera))
+        for step in executed_steps(film, camera, key_frames, z_depth)
+    )
+    similarity = returns(ends[0], ends[-1]) if min(film.size) >= _LEAST_SIDE else float("nan")
+    return FilmEvidence(camera, seen, spans, similarity)
+
+
+def _keeping(frames: Iterable[Picture], numbers: tuple[int, int], kept: list[Picture]) -> Iterator[Picture]:
+    """The frames, of which two are kept."""
+    for n, picture in enumerate(frames):
+        if n in numbers:
+            kept.append(picture)
+        yield picture
 
 
 def others_share(tracked: Matches, view: TwoView, camera: PinholeCamera, max_px: float = MAX_ERROR_PX) -> float:

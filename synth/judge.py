@@ -9,9 +9,12 @@ from itertools import combinations
 
 import numpy as np
 
+from geom.camera import PinholeCamera
 from geom.pose_error import rotation_error
 from geom.se3 import SE3
+from synth.agreement import Agreement, agreement
 from synth.commanded import Commanded, CommandedStep
+from synth.executed import ExecutedStep
 from synth.film_evidence import FilmEvidence, Span
 from synth.judge_steps import Executed, Judged, executed_of, judge_keys, judge_step
 from synth.still_checks import CHECKS
@@ -29,10 +32,14 @@ class Judgement:
 
     verdict: Verdict
     steps: tuple[Executed, ...]
+    agreements: tuple[Agreement | None, ...]
+    """Of the SIFT features of each span with the commanded motion; None where only directions were commanded."""
 
 
 def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT) -> Judgement:
     """Hold a film against its command; nothing is estimated here, and nothing read."""
+    agreements = tuple(_agreement(span.step, evidence.camera, commanded, limits) for span in evidence.spans)
+    pairs = list(zip(evidence.spans, agreements, strict=True))
     spans = [_spans_of(step, evidence) for step in commanded.steps]
     done = tuple(executed_of([span.step for span in own], commanded) for own in spans)
     judged = Judged([], {})
@@ -40,7 +47,7 @@ def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT
         if step.T_before_after is None:
             found = judge_keys(n, step, [span.step for span in own], limits)
         else:
-            _unseen(judged, n, executed, own)
+            _unseen(judged, n, executed, [pair for pair in pairs if pair[0] in own])
             found = judge_step(n, step, executed, limits)
         judged.findings += found.findings
         for name, value in found.measures.items():
@@ -50,21 +57,31 @@ def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT
     _judge_drift(judged, commanded.steps, done, limits)
     _judge_frames(judged, evidence, commanded, limits)
     _judge_others(judged, evidence, limits)
-    _judge_return(judged, evidence, limits)
-    return Judgement(verdict_of(judged.findings, judged.measures), done)
+    if commanded.returns:
+        _judge_return(judged, evidence, limits)
+    return Judgement(verdict_of(judged.findings, judged.measures), done, agreements)
 
 
 def _spans_of(step: CommandedStep, evidence: FilmEvidence) -> list[Span]:
     return [span for span in evidence.spans if step.first <= span.step.first and span.step.last <= step.last]
 
 
-def _unseen(judged: Judged, n: int, done: Executed, spans: Sequence[Span]) -> None:
+def _agreement(step: ExecutedStep, camera: PinholeCamera, commanded: Commanded, limits: Limits) -> Agreement | None:
+    T_first_last = commanded.between(step.first, step.last)
+    if T_first_last is None:
+        return None
+    T_b_a, px = T_first_last.inverse(), limits.tsed_px
+    return agreement(step.described, camera, T_b_a, camera, min_matches=limits.tsed_matches, max_px=px)
+
+
+def _unseen(judged: Judged, n: int, done: Executed, spans: Sequence[tuple[Span, Agreement | None]]) -> None:
     """A step of which no motion is known: not rigid where there was enough to see, else open."""
     if done.kind != "none":
         return
-    broken = [s for s in spans if s.step.view.kind == "none" and len(s.step.described) >= _ENOUGH_MATCHES]
-    if any(span.agreement is not None and not span.agreement.is_consistent for span in broken):
-        most = max(len(span.step.described) for span in broken)
+    broken = [agreed for span, agreed in spans if span.step.view.kind == "none" and agreed is not None]
+    broken = [agreed for agreed in broken if agreed.num_matches >= _ENOUGH_MATCHES and not agreed.is_consistent]
+    if broken:
+        most = max(agreed.num_matches for agreed in broken)
         text = f"step {n + 1}: no motion of a camera fits its {most} matches ({done.reason})"
         judged.findings.append(Finding("not rigid", "fails", text, n, {"num_matches": most}))
         return
@@ -205,7 +222,7 @@ def _judge_others(judged: Judged, evidence: FilmEvidence, limits: Limits) -> Non
 
 
 def _judge_return(judged: Judged, evidence: FilmEvidence, limits: Limits) -> None:
-    if evidence.similarity is None:
+    if not math.isfinite(evidence.similarity):
         return
     judged.measure("dissimilarity", 1 - evidence.similarity)
     if evidence.similarity < limits.similarity:

@@ -5,60 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geom import so3
 from geom.scale import Scale
-from geom.se3 import SE3
 from synth.contents import scene_folders
 from synth.detect import Detector
 from synth.estimate_depth import DepthModel
-from synth.files import unique_names
 from synth.mistakes import check_frames
 from synth.objects import FILE as OBJECTS_FILE
 from synth.objects import Masks, Objects, Outlines, read_objects
 from synth.photo_world import PhotoWorld
 from synth.recorded_world import RecordedWorld
-from synth.source import Clip, Frame, Source, SourceScene, frame_name
-from synth.sources import read_source
+from synth.source import Frame, Source, SourceScene, frame_name
+from synth.sources import read_rigid
 from synth.spoken import MAX_LIFT_M, MAX_TILT_DEG, Limits
 from synth.stages import Stages
 from synth.tasks import TASKS
 from synth.user_photo import user_photo
 from synth.worlds import SUBSETS, WORLD_MODELS, World
-
-_ROUNDED = 1e-6
-
-
-def rigid(clip: Clip) -> Clip:
-    """The clip with exact rotations: poses are often written with few digits; a note says by how much they were off."""
-    R = SE3.stack([frame.T_world_cam for frame in clip.frames]).R
-    exact = so3.nearest(R)
-    off = float((exact - R).abs().max())
-    poses = (SE3(exact[n], frame.T_world_cam.t) for n, frame in enumerate(clip.frames))
-    frames = tuple(replace(frame, T_world_cam=pose) for frame, pose in zip(clip.frames, poses, strict=True))
-    notes = (f"rotations were rounded, off by up to {off:.1g}, and made exact",) if off > _ROUNDED else ()
-    return replace(clip, frames=frames, notes=(*clip.notes, *notes))
-
-
-@lru_cache(maxsize=2)
-def read_rigid(folder: Path, source_format: str) -> Source:
-    """A source with exact rotations, and scenes under names that a folder may have, each once; raises as `read_source`.
-
-    Kept, because every scene of it is made from the same reading.
-    """
-    source = read_source(folder, source_format)
-    named = zip(unique_names(scene.scene_id for scene in source.scenes), source.scenes, strict=True)
-    scenes = [
-        replace(scene, scene_id=name, called=scene.scene_id, clips=tuple(map(rigid, scene.clips)))
-        for name, scene in named
-    ]
-    return replace(source, scenes=scenes)
 
 
 @dataclass(frozen=True)

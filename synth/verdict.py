@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from synth.agreement import MAX_PX, MIN_MATCHES
+
 Outcome = Literal["pass", "fail", "undecided"]
 Effect = Literal["fails", "leaves open", "note"]
 
@@ -73,6 +75,11 @@ class Limits:
     """Least structural similarity of a return."""
     sure_sd: float = 3.0
     """Standard deviations by which something must be beyond its limit to fail, or within to agree."""
+
+    tsed_px: float = MAX_PX
+    """Median epipolar distance below which a pair agrees, pixels (TSED's own)."""
+    tsed_matches: int = MIN_MATCHES
+    """Matches at least of such a pair (TSED's own)."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -405,14 +405,15 @@ def test_boxes_are_found_by_the_name_that_the_source_gives_its_scene(recorded_ro
 
 
 def test_scenes_get_different_folders_whatever_they_are_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from synth import label as label_module
+    from synth import sources
     from synth.source import Source, SourceScene
+    from synth.sources import read_rigid
 
     scenes = [SourceScene(name, ()) for name in ("a b", "a_b", "a_b_2", "...", "a b")]
-    monkeypatch.setattr(label_module, "read_source", lambda *_: Source("svc", scenes))
-    label_module.read_rigid.cache_clear()
-    found = label_module.read_rigid(tmp_path, "auto").scenes
-    label_module.read_rigid.cache_clear()
+    monkeypatch.setattr(sources, "read_source", lambda *_: Source("svc", scenes))
+    read_rigid.cache_clear()
+    found = read_rigid(tmp_path, "auto").scenes
+    read_rigid.cache_clear()
     assert [scene.scene_id for scene in found] == ["a_b", "a_b_2", "a_b_2_2", "scene", "a_b_3"]
     assert [scene.called for scene in found] == ["a b", "a_b", "a_b_2", "...", "a b"]
 

@@ -1,0 +1,82 @@
+"""Many trajectories checked, each by itself, and the report on all of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from geom.actions import parse_actions
+from geom.camera import PinholeCamera
+from geom.scale import Scale
+from synth.check import Checked, check_clip, check_film
+from synth.commanded import Commanded, commanded_of_actions, commanded_of_file
+from synth.film import open_film
+from synth.source import Clip
+from synth.sources import read_rigid
+from synth.verdict import Limits
+
+
+@dataclass(frozen=True)
+class ClipJob:
+    """A clip of a source that a reader reads."""
+
+    source: Path
+    source_format: str
+    number: int
+    limits: Limits
+
+    def check(self) -> Checked:
+        """Check it; a clip that cannot be read is undecided."""
+        name, clip = clips_of(self.source, self.source_format)[self.number]
+        return check_clip(name, clip, self.limits)
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A video file or folder of pictures, and what its camera was told.
+
+    Args:
+        actions: an action string, or the path of a file as `commanded_of_file` reads it.
+        key_frames: with an action string, where actions begin and end; equal shares if empty.
+        hfov_deg: None to estimate it.
+        rows: of the pictures that count; None for all.
+    """
+
+    video: Path
+    actions: str
+    key_frames: tuple[int, ...]
+    hfov_deg: float | None
+    rows: tuple[int, int] | None
+    limits: Limits
+
+    def check(self) -> Checked:
+        """Check it.
+
+        Raises:
+            ValueError: if the film or the commands cannot be read, or do not belong together.
+        """
+        film = open_film(self.video)
+        num_frames = len(film)
+        commanded = self._commanded(num_frames)
+        width, height = film.size
+        shown = film.rows(*self.rows) if self.rows else film
+        if self.hfov_deg is None:
+            return check_film(self.video.name, shown, None, commanded, whole_height=height, limits=self.limits)
+        camera = PinholeCamera.from_hfov(math.radians(self.hfov_deg), width, height)
+        return check_film(self.video.name, shown, camera, commanded, limits=self.limits)
+
+    def _commanded(self, num_frames: int) -> Commanded:
+        if Path(self.actions).suffix.lower() == ".json":
+            return commanded_of_file(Path(self.actions), num_frames)
+        scale = Scale("metric", "as the action string says")
+        return commanded_of_actions(parse_actions(self.actions), num_frames, scale, self.key_frames or None)
+
+
+Job = ClipJob | VideoJob
+
+
+def clips_of(source: Path, source_format: str) -> list[tuple[str, Clip]]:
+    """The clips of a source with their names, in order; raises as `read_source`."""
+    read = read_rigid(source, source_format)
+    return [(f"{scene.scene_id}/{clip.clip_id}", clip) for scene, clip in read.clips()]

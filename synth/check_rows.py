@@ -1,0 +1,166 @@
+"""A checked trajectory as JSON and as a line of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from geom.pose_error import direction_error, rotation_error
+from geom.scale import Scale
+from synth.agreement import Agreement
+from synth.check import Checked
+from synth.commanded import CommandedStep
+from synth.compliance import in_words
+from synth.film_evidence import Span
+from synth.judge_steps import Executed
+from synth.verdict import Finding
+
+COLUMNS = ("name", "verdict", "first_reason", "tsed", "turn_deg", "direction_deg", "length_ratio", "frames", "steps")
+"""Of the CSV file: one line a trajectory."""
+
+
+def row_of(checked: Checked) -> dict[str, Any]:
+    """All that is known of a trajectory as JSON values; what is not known is null."""
+    row: dict[str, Any] = {
+        "name": checked.name,
+        "verdict": checked.verdict.outcome,
+        "reasons": checked.verdict.reasons,
+        "findings": [_finding(finding) for finding in checked.verdict.findings],
+        "measures": dict(checked.verdict.measures),
+        "notes": list(checked.notes),
+    }
+    if checked.commanded and checked.evidence and checked.judgement:
+        row |= _of_film(checked)
+    return _finite(row)
+
+
+def _of_film(checked: Checked) -> dict[str, Any]:
+    assert checked.commanded and checked.evidence and checked.judgement and checked.film
+    steps = zip(checked.commanded.steps, checked.judgement.steps, strict=True)
+    spans = list(zip(checked.evidence.spans, checked.judgement.agreements, strict=True))
+    return {
+        "frames": len(checked.evidence.look.change),
+        "image_size": list(checked.film.size),
+        "K": checked.evidence.camera.K.tolist(),
+        "tsed": checked.tsed,
+        "steps": [_step(told, done, spans) for told, done in steps],
+        "executed": _executed(checked.judgement.steps),
+        "scale": {
+            "commanded": checked.commanded.scale.to_dict(),
+            "executed": scale_of(checked.judgement.steps).to_dict(),
+        },
+        "compliance": _compliance(checked),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "reason": finding.reason,
+        "effect": finding.effect,
+        "text": finding.text,
+        "step": finding.step,
+        "numbers": dict(finding.numbers),
+    }
+
+
+def _step(told: CommandedStep, done: Executed, spans: Sequence[tuple[Span, Agreement | None]]) -> dict[str, Any]:
+    own = [pair for pair in spans if told.first <= pair[0].step.first and pair[0].step.last <= told.last]
+    agreed = [agreement for _, agreement in own if agreement is not None]
+    T, known = told.T_before_after, done.kind != "none"
+    has_way = known and T is not None and done.moved and bool(T.t.norm() > 0)
+    return {
+        "frames": [told.first, told.last],
+        "commanded": str(told.way) if T is None else in_words(T, "units"),
+        "executed": in_words(done.T_before_after, "m" if done.kind == "metric" else None) if known else None,
+        "kind": done.kind,
+        "reason": done.reason,
+        "matches": done.num_matches,
+        "turn_off_deg": math.degrees(rotation_error(done.T_before_after, T)) if known and T is not None else None,
+        "turn_sd_deg": done.rotation_sd_deg,
+        "direction_off_deg": math.degrees(direction_error(done.T_before_after.t, T.t)) if has_way and T else None,
+        "direction_sd_deg": done.direction_sd_deg if done.moved else None,
+        "length_m": float(done.T_before_after.t.norm()) if done.kind == "metric" else None,
+        "length_sd_m": done.length_sd_m if done.kind == "metric" else None,
+        "parallax_deg": done.parallax_deg,
+        "tsed_px": [pair.median_px for pair in agreed],
+        "tsed_matches": [pair.num_matches for pair in agreed],
+        "others_share": max((span.others for span, _ in own if math.isfinite(span.others)), default=None),
+        "T_before_after": done.T_before_after.matrix().tolist() if known else None,
+    }
+
+
+def scale_of(steps: Iterable[Executed]) -> Scale:
+    """What the lengths of executed steps are."""
+    kinds = {step.kind for step in steps}
+    if "metric" in kinds and not kinds & {"direction", "rotation", "none"}:
+        return Scale("metric", "measured from the pictures with depth")
+    return Scale("unknown", "pictures without depth show no lengths")
+
+
+def _executed(steps: Sequence[Executed]) -> dict[str, Any]:
+    """Words of all steps; null where a step is not known."""
+    texts = [
+        None if step.kind == "none" else in_words(step.T_before_after, "m" if step.kind == "metric" else None)
+        for step in steps
+    ]
+    return {"steps": texts, "unknown_steps": texts.count(None)}
+
+
+def _compliance(checked: Checked) -> dict[str, Any]:
+    found = checked.compliance
+    confusion = [{"commanded": a, "executed": b, "steps": n} for (a, b), n in sorted(found.confusion.items())]
+    return {"exact": found.exact, "confusion": confusion}
+
+
+def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Counts of a tree: verdicts, reasons, and commanded against executed ways."""
+    confusion: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        for cell in row.get("compliance", {}).get("confusion", ()):
+            confusion[cell["commanded"], cell["executed"]] += cell["steps"]
+    verdicts = Counter(row["verdict"] for row in rows)
+    reasons = Counter(reason for row in rows for reason in {f["reason"] for f in row["findings"]})
+    return {
+        "trajectories": len(rows),
+        "verdicts": {name: verdicts[name] for name in ("pass", "fail", "undecided")},
+        "reasons": dict(reasons.most_common()),
+        "confusion": [{"commanded": a, "executed": b, "steps": n} for (a, b), n in sorted(confusion.items())],
+    }
+
+
+def table_of(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows as CSV."""
+    text = io.StringIO()
+    writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_line(row) for row in rows)
+    return text.getvalue()
+
+
+def _line(row: Mapping[str, Any]) -> dict[str, Any]:
+    measures = row["measures"]
+    ratio = next((f["numbers"].get("ratio") for f in row["findings"] if f["reason"] == "scale"), None)
+    return {
+        "name": row["name"],
+        "verdict": row["verdict"],
+        "first_reason": next(iter(row["reasons"]), ""),
+        "tsed": row.get("tsed"),
+        "turn_deg": measures.get("turn_deg"),
+        "direction_deg": measures.get("direction_deg"),
+        "length_ratio": ratio,
+        "frames": row.get("frames"),
+        "steps": len(row.get("steps", ())),
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for what is no finite number: JSON has no word for it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
