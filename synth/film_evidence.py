@@ -84,6 +84,7 @@ def others_share(tracked: Matches, view: TwoView, camera: PinholeCamera, max_px:
     Single points that miss it were tracked wrongly; many beside each other show something that moves by itself. What
     moves along its epipolar lines is not seen.
     """
+    view = next(iter(view.candidates), view)
     if view.kind == "none" or len(tracked) <= _NEIGHBOURS:
         return float("nan")
     from scipy.spatial import KDTree

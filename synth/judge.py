@@ -59,7 +59,7 @@ def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT
     _judge_others(judged, evidence, limits)
     if commanded.returns:
         _judge_return(judged, evidence, limits)
-    return Judgement(verdict_of(judged.findings, judged.measures), done, agreements)
+    return Judgement(verdict_of(judged.findings, judged.measures, limits), done, agreements)
 
 
 def _spans_of(step: CommandedStep, evidence: FilmEvidence) -> list[Span]:
@@ -83,6 +83,7 @@ def _unseen(judged: Judged, n: int, done: Executed, spans: Sequence[tuple[Span, 
     if broken:
         most = max(agreed.num_matches for agreed in broken)
         text = f"step {n + 1}: no motion of a camera fits its {most} matches ({done.reason})"
+        judged.measure("not_rigid", 1.0)
         judged.findings.append(Finding("not rigid", "fails", text, n, {"num_matches": most}))
         return
     judged.findings.append(Finding("unseen", "leaves open", f"step {n + 1}: {done.reason}", n))
@@ -128,19 +129,18 @@ def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed
     made = np.array([float(done[n].T_before_after.t.norm()) for n in seen])
     sds = np.array([done[n].length_sd_m for n in seen])
     ratio, sd = float(told @ made / (told @ told)), float(np.linalg.norm(told * sds) / (told @ told))
-    limit = 1 + limits.length_share
-    judged.measure("length_share", max(ratio, 1 / max(ratio, 1e-9)) - 1)
+    judged.measure("length_share", _share_off(ratio, limits.sure_sd * sd))
     numbers = {"ratio": ratio, "sd": sd}
-    if _beyond(ratio, limits.sure_sd * sd, limit):
+    if _share_off(ratio, limits.sure_sd * sd) > limits.length_share:
         text = f"moves are {ratio:.2f} times as long as commanded (sd {sd:.3f})"
         judged.findings.append(Finding("scale", "fails", text, None, numbers))
         return
-    if _beyond(ratio, -limits.sure_sd * sd, limit):
+    if _share_off(ratio, -limits.agree_sd * sd) > limits.length_share:
         text = f"moves are {ratio:.2f} times as long as commanded, sd {sd:.2f}: too unsure to tell"
         judged.findings.append(Finding("unsure", "leaves open", text, None, numbers))
     missing = {finding.step for finding in judged.findings if finding.reason == "missing"}
     for n, m, t, s in zip(seen, made, told, sds, strict=True):
-        if n not in missing and _beyond(m / t, limits.sure_sd * s / t, limit):
+        if n not in missing and _share_off(m / t, limits.sure_sd * s / t) > limits.length_share:
             text = f"step {n + 1}: moved {m:.2f} m, told {t:.2f} m (sd {s:.3f} m)"
             judged.findings.append(Finding("length", "fails", text, n, {"ratio": float(m / t)}))
 
@@ -150,9 +150,9 @@ def _length(step: CommandedStep) -> float:
     return float(step.T_before_after.t.norm())
 
 
-def _beyond(ratio: float, margin: float, limit: float) -> bool:
-    """Whether a ratio is longer or shorter than the limit by more than a margin."""
-    return ratio - margin > limit or 1 / max(ratio + margin, 1e-9) > limit
+def _share_off(ratio: float, margin: float) -> float:
+    """By which share a ratio is above 1, or its inverse is, less a margin of the ratio; at least 0."""
+    return max(ratio - margin, 1 / max(ratio + margin, 1e-9), 1.0) - 1
 
 
 def _judge_drift(judged: Judged, steps: Sequence[CommandedStep], done: Sequence[Executed], limits: Limits) -> None:
@@ -170,7 +170,7 @@ def _judge_drift(judged: Judged, steps: Sequence[CommandedStep], done: Sequence[
     if worst is None:
         return
     off, sd, n = worst
-    judged.measure("drift_deg", off)
+    judged.measure("drift_deg", off, limits.sure_sd * sd)
     by_one = any(f.reason in _OPENING or f.reason == "order" for f in judged.findings if f.effect == "fails")
     if not by_one and off - limits.sure_sd * sd > limits.drift_deg:
         text = f"by the end of step {n + 1} the turns are {off:.1f} deg off in all (sd {sd:.1f} deg)"
@@ -225,7 +225,7 @@ def _judge_return(judged: Judged, evidence: FilmEvidence, limits: Limits) -> Non
     if not math.isfinite(evidence.similarity):
         return
     judged.measure("dissimilarity", 1 - evidence.similarity)
-    if evidence.similarity < limits.similarity:
+    if 1 - evidence.similarity > limits.dissimilarity:
         text = f"the path ends where it began, but its last frame is like its first by {evidence.similarity:.2f} only"
-        numbers = {"similarity": evidence.similarity, "limit": limits.similarity}
+        numbers = {"similarity": evidence.similarity, "limit": 1 - limits.dissimilarity}
         judged.findings.append(Finding("no return", "fails", text, None, numbers))

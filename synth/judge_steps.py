@@ -14,6 +14,7 @@ from geom.se3 import SE3
 from synth.commanded import Commanded, CommandedStep
 from synth.compliance import MIN_TURN_DEG, Way, in_words, way_of
 from synth.executed import SURE_SD, ExecutedStep
+from synth.two_view import TwoView
 from synth.verdict import Finding, Limits
 
 Kind = Literal["metric", "direction", "rotation", "still", "none"]
@@ -69,18 +70,18 @@ def executed_of(spans: Sequence[ExecutedStep], commanded: Commanded) -> Executed
 
     Where lengths are not seen, those of the spans are taken to share the step as the command has it.
     """
-    kinds: list[Kind] = [_kind(span) for span in spans]
+    views = [_resolved(span, commanded) for span in spans]
+    kinds: list[Kind] = [_kind(span, view) for span, view in zip(spans, views, strict=True)]
     if "none" in kinds:
-        worst, nan = spans[kinds.index("none")].view, float("nan")
+        worst, nan = views[kinds.index("none")], float("nan")
         return Executed(SE3.identity(), "none", nan, nan, nan, nan, worst.reason, worst.num_matches)
     kind = _kind_of(kinds)
     T = SE3.identity()
-    for span, own in zip(spans, kinds, strict=True):
-        T_span = SE3.identity() if own == "still" else span.view.T_b_a.inverse()
+    for span, view, own in zip(spans, views, kinds, strict=True):
+        T_span = SE3.identity() if own == "still" else view.T_b_a.inverse()
         T = T @ SE3(T_span.R, T_span.t * (1.0 if kind == "metric" else _share(span, commanded)))
     if kind == "direction":
         T = SE3(T.R, T.t / T.t.norm().clamp_min(1e-12))
-    views = [span.view for span in spans]
     names = ("rotation_sd_deg", "direction_sd_deg", "length_sd_m")
     turn_sd, direction_sd, length_sd = (_root_sum(getattr(view, name) for view in views) for name in names)
     parallax = max((view.parallax_deg for view in views if math.isfinite(view.parallax_deg)), default=0.0)
@@ -101,8 +102,25 @@ def _kind_of(kinds: Sequence[Kind]) -> Kind:
     return "rotation" if "rotation" in kinds else "still"
 
 
-def _kind(span: ExecutedStep) -> Kind:
-    return "still" if span.is_still and span.view.kind != "metric" else span.view.kind
+def _kind(span: ExecutedStep, view: TwoView) -> Kind:
+    return "still" if span.is_still and view.kind != "metric" else view.kind
+
+
+def _resolved(span: ExecutedStep, commanded: Commanded) -> TwoView:
+    """What a span shows; where several motions fit equally well, the one that is nearest to what was commanded.
+
+    If none of them is near, all of them contradict the command.
+    """
+    T_first_last = commanded.between(span.first, span.last)
+    if not span.view.candidates or T_first_last is None:
+        return span.view
+    T_b_a = T_first_last.inverse()
+
+    def off(view: TwoView) -> float:
+        way = float(direction_error(view.T_b_a.inverse().t, T_first_last.t).nan_to_num(0.0))
+        return float(rotation_error(view.T_b_a, T_b_a)) + way
+
+    return min(span.view.candidates, key=off)
 
 
 def _share(span: ExecutedStep, commanded: Commanded) -> float:
@@ -116,14 +134,15 @@ def _share(span: ExecutedStep, commanded: Commanded) -> float:
 
 @dataclass(eq=False)
 class Judged:
-    """Findings, and how far off what has a limit is, in the unit of the limit."""
+    """Findings, and by how much what has a limit is surely off, in the unit of the limit."""
 
     findings: list[Finding]
     measures: dict[str, float]
 
-    def measure(self, name: str, value: float) -> None:
-        """Keep the worst."""
-        self.measures[name] = max(value, self.measures.get(name, value))
+    def measure(self, name: str, value: float, margin: float = 0.0) -> None:
+        """Keep the worst; margin is what of it may be chance."""
+        sure = max(0.0, value - margin)
+        self.measures[name] = max(sure, self.measures.get(name, sure))
 
 
 def judge_step(n: int, step: CommandedStep, done: Executed, limits: Limits) -> Judged:
@@ -143,7 +162,7 @@ def _judge_turn(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
     off, sd = math.degrees(rotation_error(done.T_before_after, told)), _or_0(done.rotation_sd_deg)
     angle = math.degrees(so3.angle(told.R))
     limit = max(limits.turn_deg, limits.turn_share * angle)
-    judged.measure("turn_deg", off * limits.turn_deg / limit)
+    judged.measure("turn_deg", off * limits.turn_deg / limit, limits.sure_sd * sd * limits.turn_deg / limit)
     said, shown = in_words(SE3(told.R, told.t * 0)), in_words(SE3(done.T_before_after.R, told.t * 0))
     numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limit}
     if off - limits.sure_sd * sd > limit:
@@ -155,7 +174,7 @@ def _judge_turn(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
         else:
             reason, text = "turn", f"told to {said}, but the camera did {shown}: {off:.1f} deg off"
         judged.findings.append(Finding(reason, "fails", _of_step(n, f"{text} (sd {sd:.2f} deg)"), n, numbers))
-    elif off + limits.sure_sd * sd > limit:
+    elif off + limits.agree_sd * sd > limit:
         text = f"its turn is {off:.1f} deg off, sd {sd:.1f} deg, limit {limit:.1f} deg: too unsure to tell"
         judged.findings.append(Finding("unsure", "leaves open", _of_step(n, text), n, numbers))
 
@@ -172,7 +191,7 @@ def _judge_move(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
         _judge_no_parallax(judged, n, told, done, limits)
         return
     off, sd = math.degrees(direction_error(done.T_before_after.t, told.t)), _or_0(done.direction_sd_deg)
-    judged.measure("direction_deg", off)
+    judged.measure("direction_deg", off, limits.sure_sd * sd)
     said, shown = in_words(told), in_words(done.T_before_after)
     numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limits.direction_deg}
     if off - limits.sure_sd * sd > limits.direction_deg:
@@ -181,7 +200,7 @@ def _judge_move(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
         text = f"told to go {said}, but the camera went {shown}: {off:.0f} deg off (sd {sd:.1f} deg)"
         reason = "mirrored shift" if is_mirrored else "direction"
         judged.findings.append(Finding(reason, "fails", _of_step(n, text), n, numbers))
-    elif off + limits.sure_sd * sd > limits.direction_deg:
+    elif off + limits.agree_sd * sd > limits.direction_deg:
         text = (
             f"its direction is {off:.0f} deg off, sd {sd:.0f} deg, limit {limits.direction_deg:g}: too unsure to tell"
         )

@@ -62,6 +62,9 @@ class TwoView:
     """Median angle between the two rays of an inlier after undoing the turn; for `rotation` no more than this can have
     been overlooked."""
     length_sd_m: float
+    candidates: tuple[TwoView, ...] = ()
+    """Where the matches leave open which of several motions it was: each of them, the best first. One who knows which
+    motion to expect may look whether it is among them."""
 
 
 def relative_motion(
@@ -119,7 +122,8 @@ def _check(camera_a: PinholeCamera, camera_b: PinholeCamera, z_depth_a: NDArray 
 
 
 def _none(reason: str, num_matches: int, inliers: int = 0) -> TwoView:
-    return TwoView(SE3.identity(), "none", reason, inliers, num_matches, *[float("nan")] * 4)
+    nan = float("nan")
+    return TwoView(SE3.identity(), "none", reason, inliers, num_matches, nan, nan, nan, nan)
 
 
 def _found(kind: Kind, reason: str, best: Fit, counts: tuple[int, int], parallax_deg: float) -> TwoView:
@@ -150,7 +154,8 @@ def _unscaled(pair: Pair, px: float, max_turn_sd_deg: float) -> TwoView:
     n = len(pair)
     if not scored:
         return _none("no motion fits enough of the matches: the pictures may show different things", n)
-    best = min(scored, key=lambda s: s.cost)
+    scored.sort(key=lambda motion: motion.cost)
+    best = scored[0]
     count, some = int(best.inliers.sum()), pair[best.inliers]
     only_turn = _turn_of(pair, [turn, best.fit.R], px)
     if only_turn is not None and _prefers_turn(pair, only_turn, best, px):
@@ -166,16 +171,20 @@ def _moving(inliers: Pair, best: Fit, twins: list[Fit], n: int, max_turn_sd_deg:
     """A motion with a translation; how far its twins are from it adds to its uncertainty."""
     counts, parallax = (len(inliers), n), _median_parallax(inliers, best.R)
     apart = np.array([_apart(best.motion, twin.motion) for twin in twins]).max(0)
-    found = _found("direction", f"{counts[0]} of {n} matches fit one direction", best, counts, parallax)
+    reason = f"{counts[0]} of {n} matches fit one direction"
+    found = _found("direction", reason, best, counts, parallax)
     turn_sd, way_sd = np.hypot([found.rotation_sd_deg, found.direction_sd_deg], apart).tolist()
+    if turn_sd <= max_turn_sd_deg and way_sd <= MAX_DIRECTION_SD_DEG:
+        return replace(found, rotation_sd_deg=turn_sd, direction_sd_deg=way_sd)
+    one_of = f"one of {len(twins)} motions that fit equally well"
+    each = (_found("direction", one_of, twin, counts, _median_parallax(inliers, twin.R)) for twin in twins)
+    candidates = tuple(twin for twin in each if twin.direction_sd_deg <= MAX_DIRECTION_SD_DEG and len(twins) > 1)
     if turn_sd > max_turn_sd_deg:
-        return _none(f"motions {turn_sd:.1f} degrees apart fit equally well, as on a single plane", n, counts[0])
-    if way_sd > MAX_DIRECTION_SD_DEG:
-        reason = (
-            f"the direction is unsure by {way_sd:.0f} degrees: too little parallax, or matches too few or too close"
-        )
-        return replace(_found("rotation", reason, best, counts, parallax), rotation_sd_deg=turn_sd)
-    return replace(found, rotation_sd_deg=turn_sd, direction_sd_deg=way_sd)
+        reason = f"motions {turn_sd:.1f} degrees apart fit equally well, as on a single plane"
+        return replace(_none(reason, n, counts[0]), candidates=candidates)
+    reason = f"the direction is unsure by {way_sd:.0f} degrees: too little parallax, or matches too few or too close"
+    turned = _found("rotation", reason, best, counts, parallax)
+    return replace(turned, rotation_sd_deg=turn_sd, candidates=candidates)
 
 
 def _least(num_matches: int) -> int:

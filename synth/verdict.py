@@ -71,10 +71,16 @@ class Limits:
     """Of the tracked points."""
     focal_share: float = 0.08
     """By which the focal length may be longer, or shorter by the inverse."""
-    similarity: float = 0.3
-    """Least structural similarity of a return."""
+    dissimilarity: float = 0.6
+    """1 less the structural similarity of a path's end to its start, where it returns."""
+    cuts: float = 0.5
+    """Not one."""
+    not_rigid: float = 0.5
+    """Not one step."""
     sure_sd: float = 3.0
-    """Standard deviations by which something must be beyond its limit to fail, or within to agree."""
+    """Standard deviations by which something must be beyond its limit to fail."""
+    agree_sd: float = 1.0
+    """Standard deviations by which it must stay within its limit to agree; what is between is undecided."""
 
     tsed_px: float = MAX_PX
     """Median epipolar distance below which a pair agrees, pixels (TSED's own)."""
@@ -126,6 +132,7 @@ class Verdict:
     outcome: Outcome
     findings: tuple[Finding, ...]
     measures: Mapping[str, float] = field(default_factory=dict)
+    score: float = 0.0
 
     @property
     def reasons(self) -> list[str]:
@@ -134,14 +141,15 @@ class Verdict:
         return [finding.text for finding in self.findings if finding.effect == effect]
 
 
-def verdict_of(findings: Iterable[Finding], measures: Mapping[str, float]) -> Verdict:
+def verdict_of(findings: Iterable[Finding], measures: Mapping[str, float], limits: Limits = DEFAULT) -> Verdict:
     """Whatever fails makes it fail, else whatever leaves it open makes it undecided.
 
     >>> verdict_of([Finding("blur", "note", "frame 3 is blurred")], {}).outcome
     'pass'
     """
+    score = max((value / getattr(limits, name) for name, value in measures.items()), default=0.0)
     order: list[Effect] = ["fails", "leaves open", "note"]
     found = tuple(sorted(findings, key=lambda finding: order.index(finding.effect)))
     first = found[0].effect if found else "note"
     outcomes: dict[str, Outcome] = {"fails": "fail", "leaves open": "undecided", "note": "pass"}
-    return Verdict(outcomes[first], found, dict(measures))
+    return Verdict(outcomes[first], found, dict(measures), score)
