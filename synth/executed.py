@@ -96,5 +96,6 @@ def _way(view: TwoView) -> Way | None:
     if view.kind == "none":
         return None
     least_turn = max(MIN_TURN_DEG, SURE_SD * view.rotation_sd_deg)
-    # Where there is no telling a move from a turn alone, the translation is 0.
-    return way_of(view.T_b_a.inverse(), min_turn_deg=least_turn)
+    # Where there is no telling a move from a turn alone, the translation is 0; without a turn nothing is told then.
+    way = way_of(view.T_b_a.inverse(), min_turn_deg=least_turn)
+    return way if way.kinds else None

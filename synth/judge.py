@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
+from geom import so3
 from geom.camera import PinholeCamera
 from geom.pose_error import rotation_error
 from geom.se3 import SE3
@@ -118,7 +119,8 @@ def _did(done: Executed, step: CommandedStep, limits: Limits) -> bool:
 
 def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed], limits: Limits) -> None:
     moves = [n for n, step in enumerate(commanded.steps) if step.moves]
-    seen = [n for n in moves if done[n].kind == "metric"]
+    elsewhere = {n for f in judged.findings for n in f.numbers.get("steps", [f.step] if f.reason == "missing" else [])}
+    seen = [n for n in moves if done[n].kind == "metric" and n not in elsewhere]
     if not seen or not commanded.scale.is_metric:
         if moves:
             cause = "without depth" if not seen else f"where the command's lengths are {commanded.scale.status}"
@@ -138,9 +140,8 @@ def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed
     if _share_off(ratio, -limits.agree_sd * sd) > limits.length_share:
         text = f"moves are {ratio:.2f} times as long as commanded, sd {sd:.2f}: too unsure to tell"
         judged.findings.append(Finding("unsure", "leaves open", text, None, numbers))
-    missing = {finding.step for finding in judged.findings if finding.reason == "missing"}
     for n, m, t, s in zip(seen, made, told, sds, strict=True):
-        if n not in missing and _share_off(m / t, limits.sure_sd * s / t) > limits.length_share:
+        if _share_off(m / t, limits.sure_sd * s / t) > limits.length_share:
             text = f"step {n + 1}: moved {m:.2f} m, told {t:.2f} m (sd {s:.3f} m)"
             judged.findings.append(Finding("length", "fails", text, n, {"ratio": float(m / t)}))
 
@@ -158,23 +159,43 @@ def _share_off(ratio: float, margin: float) -> float:
 def _judge_drift(judged: Judged, steps: Sequence[CommandedStep], done: Sequence[Executed], limits: Limits) -> None:
     """Errors of the turns since the first frame, while all of them are known."""
     executed, told, square = SE3.identity(), SE3.identity(), 0.0
-    worst: tuple[float, float, int] | None = None
+    worst = 0.0, 0.0, 0
     for n, (step, one) in enumerate(zip(steps, done, strict=True)):
         if step.T_before_after is None or one.kind == "none":
             break
         executed, told = executed @ one.T_before_after, told @ step.T_before_after
         square += one.rotation_sd_deg**2 if math.isfinite(one.rotation_sd_deg) else 0.0
-        off = math.degrees(rotation_error(executed, told))
-        if worst is None or off > worst[0]:
-            worst = off, math.sqrt(square), n
-    if worst is None:
-        return
+        worst = max(worst, (math.degrees(rotation_error(executed, told)), math.sqrt(square), n))
     off, sd, n = worst
     judged.measure("drift_deg", off, limits.sure_sd * sd)
-    by_one = any(f.reason in _OPENING or f.reason == "order" for f in judged.findings if f.effect == "fails")
-    if not by_one and off - limits.sure_sd * sd > limits.drift_deg:
-        text = f"by the end of step {n + 1} the turns are {off:.1f} deg off in all (sd {sd:.1f} deg)"
-        judged.findings.append(Finding("drift", "fails", text, None, {"off_deg": off, "sd_deg": sd}))
+    if off - limits.sure_sd * sd <= limits.drift_deg:
+        return
+    rate = _even_drift(steps, done, limits)
+    others = {f.reason for f in judged.findings if f.effect == "fails"} - {"turn", "missing", "mirrored turn"}
+    if rate is not None and not others & set(_OPENING):
+        judged.findings = [f for f in judged.findings if f.reason not in ("turn", "missing", "mirrored turn")]
+    elif any(f.reason in (*_OPENING, "order") for f in judged.findings if f.effect == "fails"):
+        return
+    evenly = "" if rate is None else f", {abs(rate):.2f} deg a frame to the {'right' if rate > 0 else 'left'}"
+    text = f"by the end of step {n + 1} the turns are {off:.1f} deg off in all{evenly} (sd {sd:.1f} deg)"
+    numbers = {"off_deg": off, "sd_deg": sd, "deg_a_frame": rate}
+    judged.findings.append(Finding("drift", "fails", text, None, numbers))
+
+
+def _even_drift(steps: Sequence[CommandedStep], done: Sequence[Executed], limits: Limits) -> float | None:
+    """Degrees a frame to the right that explain the turns of all steps, some of which were told others; else None."""
+    known = [(s, d) for s, d in zip(steps, done, strict=True) if s.T_before_after is not None and d.kind != "none"]
+    if len(known) < 2:
+        return None
+    num = np.array([step.last - step.first for step, _ in known])
+    told = np.array([math.degrees(so3.heading(s.T_before_after.R)) for s, _ in known if s.T_before_after is not None])
+    off = np.array([math.degrees(so3.heading(d.T_before_after.R)) for _, d in known]) - told
+    rate = float(off.sum() / num.sum())
+    by_share = float(off @ told / (told @ told)) if told.any() else 0.0
+    left = np.abs(off - rate * num)
+    # Turns that are all too short or too long look alike where all steps turn alike.
+    is_better = np.square(left).sum() < 0.25 * np.square(off - by_share * told).sum()
+    return rate if is_better and (left <= limits.turn_deg).all() else None
 
 
 # --- the film itself

@@ -167,7 +167,7 @@ def _judge_turn(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
     numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limit}
     if off - limits.sure_sd * sd > limit:
         about = done.T_before_after.R
-        if math.degrees(so3.angle(about)) < _NONE_LEFT * angle:
+        if angle > limit and math.degrees(so3.angle(about)) < _NONE_LEFT * angle:
             reason, text = "missing", f"told to {said}, but the camera did not turn"
         elif angle > limit and so3.angle(_mirrored(told).R.mT @ about) < math.radians(off) / 2:
             reason, text = "mirrored turn", f"told to {said}, but the camera did {shown}"
@@ -185,7 +185,7 @@ def _judge_move(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
     if done.kind == "metric" and moved + limits.sure_sd * done.length_sd_m < _NONE_LEFT * length:
         text = f"told to move {length:.2f} m, but the camera moved {moved:.3f} m (sd {done.length_sd_m:.3f} m)"
         judged.findings.append(Finding("missing", "fails", _of_step(n, text), n, {"moved_m": moved}))
-        judged.measure("far", math.inf)
+        judged.measure("far", limits.far * length / max(moved, 1e-3))
         return
     if not done.moved:
         _judge_no_parallax(judged, n, told, done, limits)

@@ -1,0 +1,105 @@
+"""Trials of the check: each simulated film as it is, and with one fault after the other, judged with and without depth.
+
+What a film shows is gathered once for all commands that it is held against.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import torch
+from check_faults import FAULTS, Fault
+from check_films import SimFilm, chance, correct, median_depth, size_of
+
+from geom.scale import Scale
+from synth.commanded import Commanded, commanded_of_poses
+from synth.film import Film
+from synth.film_evidence import FilmEvidence, gather
+from synth.judge import judge
+from synth.verdict import Limits
+
+SCALE = Scale("metric", "simulated")
+SHARE = 1 / 3
+"""Of the faults that spoil pictures are planted in each film, which takes a second each; of all others each one."""
+_STREAM = 77
+
+
+def trials(job: tuple[int, Limits]) -> list[dict[str, Any]]:
+    """Verdicts on the film of a seed, correct and with each fault that it can have."""
+    seed, limits = job
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _evidence.cache_clear()
+    film = correct(seed)
+    rows = [_trial(film, None, limits, with_depth) for with_depth in (False, True)]
+    for fault in _some(seed):
+        planted = fault.plant(film)
+        if planted is not None:
+            ways = (False, True) if fault.needs_depth or _is_free(fault) else (False,)
+            rows += [_trial(planted, fault, limits, with_depth) for with_depth in ways]
+    return [row | {"seed": seed} for row in rows]
+
+
+def _some(seed: int) -> list[Fault]:
+    rng = chance(seed, _STREAM)
+    return [fault for fault in FAULTS if _is_free(fault) or rng.random() < SHARE]
+
+
+def _is_free(fault: Fault) -> bool:
+    """Whether the fault is one of the command alone, so that the film is known already."""
+    return fault.name in ("moves", "turns", "mirrored turn", "mirrored shift", "swapped steps", "drift")
+
+
+def _trial(film: SimFilm, fault: Fault | None, limits: Limits, with_depth: bool) -> dict[str, Any]:
+    commanded = commanded_of_poses(film.T_world_cam, SCALE, film.key_frames)
+    evidence = evidence_of(film, commanded, with_depth)
+    verdict = judge(evidence, commanded, limits).verdict
+    size = size_of(film)
+    return {
+        "fault": fault.name if fault else "none",
+        "size": fault.size if fault else "",
+        "depth": with_depth,
+        "outcome": verdict.outcome,
+        "score": _short(verdict.score),
+        "measures": {name: _short(value) for name, value in verdict.measures.items()},
+        "fails": sorted({f.reason for f in verdict.findings if f.effect == "fails"}),
+        "open": sorted({f.reason for f in verdict.findings if f.effect == "leaves open"}),
+        "notes": sorted({f.reason for f in verdict.findings if f.effect == "note"}),
+        "metres_at_3_m": _short(3 * size.metres / median_depth(film)),
+        "degrees": _short(size.degrees),
+    }
+
+
+def evidence_of(film: SimFilm, commanded: Commanded, with_depth: bool) -> FilmEvidence:
+    """What the film shows; films that share pictures, key frames and lens share it."""
+    key = (id(film.pictures), tuple(commanded.key_frames), float(film.camera.K[0, 0]), with_depth)
+    return _evidence(_Keyed(key, film))
+
+
+class _Keyed:
+    """A film told by its pictures, so that a cache finds it; it keeps them alive, so that their id stays theirs."""
+
+    def __init__(self, key: tuple[Any, ...], film: SimFilm) -> None:
+        self.key, self.film = key, film
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Keyed) and self.key == other.key
+
+
+@lru_cache(8)
+def _evidence(keyed: _Keyed) -> FilmEvidence:
+    film, with_depth = keyed.film, keyed.key[-1]
+    height, width = film.pictures[0].shape[:2]
+    shown = Film("simulated film", (width, height), lambda: iter(film.pictures), len(film.pictures))
+    z_depth = (lambda n: film.z_depths[n].astype(float)) if with_depth else None
+    return gather(shown, film.camera, film.key_frames, z_depth)
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None
