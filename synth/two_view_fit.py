@@ -205,7 +205,7 @@ def settle(pair: Pair, residual: Residual, motion: Motion, limit_px: float, leas
         before, limit = noise, min(limit_px, WIDTH * noise)
     left = residual(some, *motion)
     _, slopes = _solved(some, residual, motion, noise, rounds=1)
-    return Fit(*motion, noise, _covariance(left, slopes.reshape(*left.shape, freedom), noise, _blocks(some.uv_a)))
+    return Fit(*motion, noise, _covariance(left, slopes.reshape(*left.shape, freedom), noise, blocks_of(some.uv_a)))
 
 
 def _solved(pair: Pair, residual: Residual, start: Motion, noise: float, rounds: int = 20) -> tuple[Motion, Array]:
@@ -253,7 +253,8 @@ def _larger(one: Array, other: Array) -> Array:
     return other + (vectors * np.maximum(values, 0)) @ vectors.T
 
 
-def _blocks(places: Array) -> NDArray[np.int64]:
+def blocks_of(places: Array) -> NDArray[np.int64]:
+    """Return the block of the picture that each place (n, 2) lies in, as a number."""
     low, high = places.min(0), places.max(0)
     cell = np.minimum((places - low) / np.maximum(high - low, 1e-9) * _GRID, _GRID - 1).astype(np.int64)
     return cell[:, 0] * _GRID + cell[:, 1]
