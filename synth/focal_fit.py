@@ -89,9 +89,10 @@ class Seen:
         scale = np.stack([1 / g.f, 1 / g.f, np.ones_like(g.f)], -1)
         F = scale[:, :, None] * (g.R @ _cross_matrices(-g.c)) * scale[:, None, :]
         a, b = homogeneous(self.a), homogeneous(self.b)
-        lines_b, lines_a = a @ F.swapaxes(1, 2), b @ F
-        slope = np.sqrt((lines_b[..., :2] ** 2).sum(-1) + (lines_a[..., :2] ** 2).sum(-1))
-        return ((b * lines_b).sum(-1) / np.maximum(slope, 1e-12))[..., None]
+        x_b, y_b, w_b = np.moveaxis(a @ F.swapaxes(1, 2), -1, 0)
+        x_a, y_a, _ = np.moveaxis(b @ F, -1, 0)
+        slope = np.sqrt(x_b**2 + y_b**2 + x_a**2 + y_a**2)
+        return ((b[:, 0] * x_b + b[:, 1] * y_b + w_b) / np.maximum(slope, 1e-12))[..., None]
 
     def ahead(self, guesses: Guesses, limit_px: float) -> Bool[NDArray, "g n"]:
         """Whether points are in front of both cameras, by less than so many pixels of parallax missed."""

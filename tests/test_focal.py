@@ -67,9 +67,9 @@ def test_moves_with_turns_about_more_than_one_axis_tell_it() -> None:
 
 def test_standard_deviations_are_no_smaller_than_errors() -> None:
     ways = [((0, 4, 0), STILL), ((0, 25, 5), (0.1, 0.0, 0.5)), ((6, -15, 0), (0.3, 0.2, 0.1))]
-    found = [focal_length([seen(*way, seed, count=150)], SIZE) for way in ways for seed in range(4)]
+    found = [focal_length([seen(*way, seed, count=150)], SIZE) for way in ways for seed in range(3)]
     told = [one for one in found if math.isfinite(one.focal_px)]
-    assert len(told) >= 6
+    assert len(told) >= 5
     assert np.mean([off(one) < one.sd_share for one in told]) > 0.6
     assert all(off(one) < 3 * one.sd_share for one in told)
 
@@ -122,7 +122,7 @@ def test_a_stated_focal_length_that_is_wrong_is_found_out() -> None:
 
 
 def test_more_pairs_make_it_surer_and_cost_no_more_than_a_few() -> None:
-    pairs = [seen((0, 3 + turn, 0), STILL, turn, count=100) for turn in range(7)]
+    pairs = [seen((0, 3 + turn, 0), STILL, turn, count=60) for turn in range(7)]
     one, all_ = focal_length(pairs[:1], SIZE), focal_length(pairs, SIZE)
     assert all_.sd_share < one.sd_share and "from 6 pairs that turn" in all_.reason
     assert off(all_) < 0.01
@@ -137,7 +137,7 @@ def test_a_long_lens_is_found_where_one_is_told_to_look() -> None:
 ways = st.tuples(st.floats(4, 20), st.floats(-6, 6), st.sampled_from([0.0, 0.3]), st.integers(0, 99))
 
 
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(ways, st.floats(0.5, 3))
 def test_a_mirror_leaves_it_and_scaling_scales_it(way: tuple[float, float, float, int], scale: float) -> None:
     turn, pitch, shift, seed = way
@@ -154,11 +154,13 @@ def test_a_mirror_leaves_it_and_scaling_scales_it(way: tuple[float, float, float
         assert off(found, larger.focal_px / scale) < 0.3 * found.sd_share + 3e-3
 
 
+MIXED = [seen((0, 2 * turn, 0), (0.0, 0.0, 0.05 * (turn - 1)), turn, count=60) for turn in (1, 2, 3)]
+
+
 @settings(max_examples=2, deadline=None, derandomize=True)
-@given(st.permutations(range(7)))
-def test_the_order_of_the_pairs_is_irrelevant(order: list[int]) -> None:
-    pairs = [seen((0, 2 * turn, 0), (0.0, 0.0, 0.05 * turn), turn, count=60) for turn in range(7)]
-    assert focal_length([pairs[i] for i in order], SIZE) == focal_length(pairs, SIZE)
+@given(st.permutations(MIXED))
+def test_the_order_of_the_pairs_is_irrelevant(pairs: list[Matches]) -> None:
+    assert focal_length(pairs, SIZE) == focal_length(MIXED[::-1], SIZE)
 
 
 def test_residuals_are_those_of_a_pair() -> None:
