@@ -135,9 +135,8 @@ def _telling(seen: list[Seen], grid: Array, px: float) -> list[Seen]:
     in_order = sorted(seen, key=lambda one: (len(one), one.a.tobytes(), one.b.tobytes()))
     if len(in_order) <= MOST_PAIRS:
         return in_order
-    return sorted(in_order, key=lambda one: -turn_deg(one, float(grid[_NUM // 2]), px) * math.sqrt(len(one)))[
-        :MOST_PAIRS
-    ]
+    f = float(grid[_NUM // 2])
+    return sorted(in_order, key=lambda one: -turn_deg(one, f, px) * math.sqrt(len(one)))[:MOST_PAIRS]
 
 
 # --- all pairs
@@ -152,12 +151,13 @@ def _together(pairs: list[Told], grid: Array, px: float) -> Focal:
     total = np.clip(behind, 0, _MOST_SD**2).sum(0)
     least = int(total.argmin())
     agreeing = [one for one, cost in zip(pairs, behind[:, least], strict=True) if cost < _MOST_SD**2]
-    if not agreeing or not 0 < least < len(f) - 1:
-        return _unknown(f"no focal length from {grid[0]:.0f} to {grid[-1]:.0f} pixels fits better than those beyond")
+    gap = np.sqrt(total - total[least])
+    is_open = gap < _RIVAL_SD
+    if not agreeing or least in (0, len(f) - 1):
+        return _unknown(_open_reason(pairs, f[is_open], math.inf))
     found = _refined(agreeing, [one.best[[least]] for one in agreeing])
     focal_px = float(found[0].f[0])
-    is_open = np.sqrt(total - total[least]) < _RIVAL_SD
-    away = np.abs(np.log(f[is_open] / focal_px)) / np.maximum(np.sqrt(total[is_open] - total[least]), 1.0)
+    away = (np.abs(np.log(f / focal_px)) / np.maximum(gap, 1.0))[is_open]
     sd = max(math.hypot(math.sqrt(variance(agreeing, found)[0]), LEAST_SD_SHARE), float(away.max()))
     if not sd <= MAX_SD_SHARE:
         return _unknown(_open_reason(pairs, f[is_open], sd))
@@ -165,15 +165,16 @@ def _together(pairs: list[Told], grid: Array, px: float) -> Focal:
 
 
 def _open_reason(pairs: list[Told], f: Array, sd: float) -> str:
-    turns, count = sum(one.model == "turn" for one in pairs), len(pairs)
+    """Why it is not told, though focal lengths f fit."""
+    turns = sum(one.model == "turn" for one in pairs)
     what = (
-        "a move tells little of it, and a turn on the spot would"
-        if not turns
-        else f"{turns} of {count} pairs turn only"
+        f"{turns} of {len(pairs)} pairs turn only" if turns else "a move tells little of it; a turn on the spot would"
     )
     if f[-1] > 1.05 * f[0]:
         return f"focal lengths from {f[0]:.0f} to {f[-1]:.0f} pixels fit about equally well: {what}"
-    return f"the focal length is unsure by {min(sd, 1.0):.0%}: {what}"
+    if math.isinf(sd):
+        return f"what fits best is {f[0]:.0f} pixels, at the border of those looked at, or they all fit badly: {what}"
+    return f"it is unsure by {min(sd, 1.0):.0%}, and at most {MAX_SD_SHARE:.0%} is told: {what}"
 
 
 def _reason(agreeing: list[Told], count: int) -> str:

@@ -51,8 +51,7 @@ def off(found: Focal, focal_px: float = TRUE_PX) -> float:
     return abs(math.log(found.focal_px / focal_px))
 
 
-@pytest.mark.parametrize("focal_px", [250.0, 450.0, 900.0])
-@pytest.mark.parametrize("turn_deg", [5.0, -15.0])
+@pytest.mark.parametrize(("focal_px", "turn_deg"), [(250.0, 5.0), (450.0, -15.0), (900.0, 5.0)])
 def test_a_turn_tells_it(focal_px: float, turn_deg: float) -> None:
     found = focal_length([seen((0, turn_deg, 0), STILL, focal_px=focal_px)], SIZE)
     assert off(found, focal_px) < 0.02 and found.sd_share < 0.05, found
@@ -81,13 +80,14 @@ def test_standard_deviations_are_no_smaller_than_errors() -> None:
         (seen(STILL, (0.4, 0.0, 0.0)), ""),
         (seen(STILL, (0.4, 0.0, 0.0), noise_px=0), ""),
         (seen(STILL, STILL), ""),
+        (seen(STILL, STILL, noise_px=0), ""),
         (seen((0, 0.1, 0), STILL), ""),
         (seen((0, -15, 0), ORBIT), ""),
         (seen((0, 10, 0), (0.4, 0.0, 0.0), plane=True), ""),
         (seen((0, 10, 0), STILL, count=15), "15"),
         (Matches(*np.random.default_rng(0).uniform(0, 480, (2, 200, 2))), "fits"),
     ],
-    ids=["forward", "shift", "clean_shift", "still", "tiny", "orbit", "plane", "few", "unrelated"],
+    ids=["forward", "shift", "clean_shift", "still", "same", "tiny", "orbit", "plane", "few", "unrelated"],
 )
 def test_what_does_not_tell_it_is_not_told(pair: Matches, said: str) -> None:
     found = focal_length([pair], SIZE)
@@ -137,7 +137,7 @@ def test_a_long_lens_is_found_where_one_is_told_to_look() -> None:
 ways = st.tuples(st.floats(4, 20), st.floats(-6, 6), st.sampled_from([0.0, 0.3]), st.integers(0, 99))
 
 
-@settings(max_examples=3, deadline=None, derandomize=True)
+@settings(max_examples=2, deadline=None, derandomize=True)
 @given(ways, st.floats(0.5, 3))
 def test_a_mirror_leaves_it_and_scaling_scales_it(way: tuple[float, float, float, int], scale: float) -> None:
     turn, pitch, shift, seed = way
@@ -202,7 +202,7 @@ def test_films_of_turns_tell_it_and_films_of_moves_do_not() -> None:
         world = RoomWorld(GenerateConfig(num_scenes=1, seed=seed, image_size=(480, 360)), 0, Stages())
         for step, is_told in (("turn left 2 degrees", True), ("move forward 0.06 meters", False)):
             steps = [parse_actions("; ".join([step] * n)).pose() for n in range(1, 7)]
-            film = film_of([world.view(world.T_world_anchor @ T).image for T in steps])
+            film = film_of([np.asarray(world.view(world.T_world_anchor @ T).image) for T in steps])
             found = focal_length([Matches(t.uv_first, t.uv_last) for t in tracks(film)], film.size)
             assert math.isfinite(found.focal_px) == is_told, (seed, step, found)
             assert not is_told or off(found, float(world.camera.focal[0])) < max(0.02, 3 * found.sd_share), found
