@@ -179,11 +179,12 @@ def test_residuals_are_those_of_a_pair() -> None:
     [
         ([], SIZE, {}, "more than one key frame"),
         ([seen((0, 9, 0), STILL)], (320, 240), {}, "resized"),
+        ([Matches(np.full((30, 2), -50.0), np.full((30, 2), 9.0))], SIZE, {}, "resized"),
         ([seen((0, 9, 0), STILL)], (0, 480), {}, "size"),
         ([seen((0, 9, 0), STILL)], SIZE, {"around_px": math.nan}, "around_px"),
         ([seen((0, 9, 0), STILL)], SIZE, {"max_error_px": 0}, "max_error_px"),
     ],
-    ids=["none", "resized", "no_size", "nan", "no_error"],
+    ids=["none", "resized", "outside", "no_size", "nan", "no_error"],
 )
 def test_bad_input_is_refused(pairs: list[Matches], size: tuple[int, int], more: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
