@@ -14,7 +14,7 @@ from synth.commanded import Commanded, commanded_of_clip
 from synth.compliance import Compliance, compliance
 from synth.executed import DepthOf
 from synth.film import Film, film_of_clip
-from synth.film_evidence import FilmEvidence, gather
+from synth.film_evidence import FilmEvidence, gather, shown_camera
 from synth.judge import Judgement, judge
 from synth.read_depth import raw_z_depth
 from synth.source import Clip, Frame
@@ -56,28 +56,53 @@ class Checked:
         return compliance([step.way for step in self.commanded.steps], [step.way for step in self.judgement.steps])
 
 
+GUESSED_HFOV_DEG = 60.0
+"""Taken for a lens that nobody states and no turn shows."""
+
+
 def check_film(
     name: str,
     film: Film,
-    camera: PinholeCamera,
+    camera: PinholeCamera | None,
     commanded: Commanded,
     *,
     z_depth: DepthOf | None = None,
+    whole: tuple[int, int] | None = None,
     limits: Limits = DEFAULT,
     notes: tuple[str, ...] = (),
 ) -> Checked:
     """Say whether a film shows the motion that was commanded.
 
     Args:
-        camera: of the film's pictures.
+        camera: of the film's pictures; None to estimate it from them.
         z_depth: metres, of a frame by its number; without, lengths cannot be checked.
+        whole: (width, height) of the pictures before rows were left out, for an estimate.
 
     Raises:
         ValueError: if the film cannot be read, or the camera or the commands are of another one.
     """
-    evidence = gather(film, camera, commanded.key_frames, z_depth)
+    lens_sd = 0.0
+    if camera is None:
+        camera, lens_sd, said = _estimated(film, commanded.key_frames, whole or film.size)
+        notes = (*notes, said)
+    evidence = gather(film, camera, commanded.key_frames, z_depth, lens_sd=lens_sd)
     judgement = judge(evidence, commanded, limits)
     return Checked(name, judgement.verdict, film, commanded, evidence, judgement, (*commanded.notes, *notes))
+
+
+def _estimated(film: Film, key_frames: list[int], whole: tuple[int, int]) -> tuple[PinholeCamera, float, str]:
+    """A camera, how unsure its focal length is, and how it is known."""
+    camera, focal = shown_camera(film, key_frames, whole)
+    if camera is None:
+        guess = PinholeCamera.from_hfov(math.radians(GUESSED_HFOV_DEG), *whole)
+        return (
+            guess,
+            math.inf,
+            f"the lens is not known; {GUESSED_HFOV_DEG:g} degrees across are a guess: {focal.reason}",
+        )
+    across = math.degrees(float(camera.hfov))
+    said = f"the lens was estimated: {across:.1f} degrees across, focal length {focal.focal_px:.0f} pixels"
+    return camera, focal.sd_share, f"{said} (sd {focal.sd_share:.1%}): {focal.reason}"
 
 
 def check_clip(name: str, clip: Clip, limits: Limits = DEFAULT) -> Checked:

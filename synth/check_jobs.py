@@ -62,7 +62,7 @@ class VideoJob:
         width, height = film.size
         shown = film.rows(*self.rows) if self.rows else film
         if self.hfov_deg is None:
-            return check_film(self.video.name, shown, None, commanded, whole_height=height, limits=self.limits)
+            return check_film(self.video.name, shown, None, commanded, whole=film.size, limits=self.limits)
         camera = PinholeCamera.from_hfov(math.radians(self.hfov_deg), width, height)
         return check_film(self.video.name, shown, camera, commanded, limits=self.limits)
 

@@ -14,10 +14,12 @@ from geom.camera import PinholeCamera
 from geom.epipolar import epipolar_distance, fundamental, transfer_distance
 from geom.homography import homography
 from geom.se3 import SE3
-from synth.executed import DepthOf, ExecutedStep, executed_steps
+from synth.executed import MIN_LEFT, DepthOf, ExecutedStep, executed_steps
 from synth.film import Film, Picture
+from synth.focal import Focal, focal_length
 from synth.matches import Matches
 from synth.still_checks import Look, look, returns
+from synth.tracks import tracks
 from synth.two_view import MAX_ERROR_PX, TwoView
 
 _LEAST_SIDE = 16
@@ -43,12 +45,21 @@ class FilmEvidence:
     camera: PinholeCamera
     look: Look
     spans: tuple[Span, ...]
+    focal: Focal
+    """What the pictures themselves say of the lens."""
+    lens_sd: float
+    """Relative standard deviation of the camera's focal length: 0 where it was stated, infinite where it is a guess."""
     similarity: float
     """Of the last key frame to the first; NaN for pictures too small to say."""
 
 
 def gather(
-    film: Film, camera: PinholeCamera, key_frames: Sequence[int], z_depth: DepthOf | None = None
+    film: Film,
+    camera: PinholeCamera,
+    key_frames: Sequence[int],
+    z_depth: DepthOf | None = None,
+    *,
+    lens_sd: float = 0.0,
 ) -> FilmEvidence:
     """Read a film twice, in constant memory but for some hundred matches a step.
 
@@ -56,6 +67,7 @@ def gather(
         camera: of the film's pictures.
         key_frames: where commanded steps begin and end.
         z_depth: metres, of a frame; makes lengths known.
+        lens_sd: of the camera's focal length, as a share of it.
 
     Raises:
         ValueError: as `executed_steps` and `look`.
@@ -67,7 +79,31 @@ def gather(
         for step in executed_steps(film, camera, key_frames, z_depth)
     )
     similarity = returns(ends[0], ends[-1]) if min(film.size) >= _LEAST_SIDE else float("nan")
-    return FilmEvidence(camera, seen, spans, similarity)
+    focal = focal_length([_centred(span.step.tracked, camera) for span in spans], film.size, around_px=_fx(camera))
+    return FilmEvidence(camera, seen, spans, focal, lens_sd, similarity)
+
+
+def _fx(camera: PinholeCamera) -> float:
+    return float(camera.K[0, 0])
+
+
+def _centred(tracked: Matches, camera: PinholeCamera) -> Matches:
+    """Matches as a camera of the same focal length sees them that has square pixels and looks through the middle."""
+    middle = np.array([camera.width, camera.height]) / 2
+    fx, fy = camera.focal.tolist()
+    uv_a, uv_b = ((uv - camera.principal_point.numpy()) * [1, fx / fy] + middle for uv in (tracked.uv_a, tracked.uv_b))
+    return Matches(uv_a, uv_b)
+
+
+def shown_camera(film: Film, key_frames: Sequence[int], whole: tuple[int, int]) -> tuple[PinholeCamera | None, Focal]:
+    """The camera that a film's pictures show, where nobody knows it: the middle of the picture, square pixels.
+
+    Args:
+        whole: (width, height) of the pictures before rows were left out.
+    """
+    pairs = [Matches(found.uv_first, found.uv_last) for found in tracks(film, key_frames, min_left=MIN_LEFT)]
+    focal = focal_length(pairs, whole)
+    return (focal.camera(*whole) if np.isfinite(focal.focal_px) else None), focal
 
 
 def _keeping(frames: Iterable[Picture], numbers: tuple[int, int], kept: list[Picture]) -> Iterator[Picture]:

@@ -42,7 +42,7 @@ def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT
     agreements = tuple(_agreement(span.step, evidence.camera, commanded, limits) for span in evidence.spans)
     pairs = list(zip(evidence.spans, agreements, strict=True))
     spans = [_spans_of(step, evidence) for step in commanded.steps]
-    done = tuple(executed_of([span.step for span in own], commanded) for own in spans)
+    done = tuple(executed_of([span.step for span in own], commanded).through(evidence.lens_sd) for own in spans)
     judged = Judged([], {})
     for n, (step, executed, own) in enumerate(zip(commanded.steps, done, spans, strict=True)):
         if step.T_before_after is None:
@@ -56,6 +56,7 @@ def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT
     judged.findings = list(_in_order(judged.findings, commanded.steps, done, limits))
     _judge_lengths(judged, commanded, done, limits)
     _judge_drift(judged, commanded.steps, done, limits)
+    _judge_lens(judged, evidence, commanded, limits)
     _judge_frames(judged, evidence, commanded, limits)
     _judge_others(judged, evidence, limits)
     if commanded.returns:
@@ -196,6 +197,28 @@ def _even_drift(steps: Sequence[CommandedStep], done: Sequence[Executed], limits
     # Turns that are all too short or too long look alike where all steps turn alike.
     is_better = np.square(left).sum() < 0.25 * np.square(off - by_share * told).sum()
     return rate if is_better and (left <= limits.turn_deg).all() else None
+
+
+# --- the lens
+
+
+def _judge_lens(judged: Judged, evidence: FilmEvidence, commanded: Commanded, limits: Limits) -> None:
+    if math.isinf(evidence.lens_sd):
+        text = "the lens is unknown, and no turn shows it: how far the camera turned is a guess"
+        only_ways = commanded.T_world_cam is None
+        judged.findings.append(Finding("lens unknown", "note" if only_ways else "leaves open", text))
+        return
+    focal, stated = evidence.focal, float(evidence.camera.K[0, 0])
+    if evidence.lens_sd or not math.isfinite(focal.focal_px):
+        return
+    ratio = stated / focal.focal_px
+    judged.measure("focal_share", _share_off(ratio, limits.sure_sd * focal.sd_share * ratio))
+    if judged.measures["focal_share"] > limits.focal_share:
+        # What rays of the wrong lens say of the motion is no reason of its own.
+        judged.findings = [f for f in judged.findings if f.reason not in ("turn", "stray", "drift", "unsure")]
+        text = f"the intrinsics say {stated:.0f} pixels of focal length, the pictures show {focal.focal_px:.0f}"
+        numbers = {"ratio": ratio, "sd_share": focal.sd_share}
+        judged.findings.append(Finding("focal length", "fails", f"{text} (sd {focal.sd_share:.1%})", None, numbers))
 
 
 # --- the film itself

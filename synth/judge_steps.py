@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from geom import so3
@@ -27,6 +27,10 @@ KEY_SHARE = math.sin(math.radians(5))
 
 KEY_TURN_DEG = 0.2
 """A frame, from which on a key to turn was obeyed: a quarter of HY-WorldPlay's 3 degrees in 4 frames (policy)."""
+
+
+_GUESS_SD = 0.3
+"""Of a focal length that was guessed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,17 @@ class Executed:
     def way(self) -> Way | None:
         """Where the camera went, in the words of commands; None where the pictures do not say."""
         return None if self.kind == "none" else way_of(self.T_before_after, min_turn_deg=self.least_turn_deg)
+
+    def through(self, lens_sd: float) -> Executed:
+        """The same where the focal length is only known up to this relative standard deviation; infinite is a guess.
+
+        Angles in a picture are about in inverse proportion to it.
+        """
+        if not lens_sd or self.kind == "none":
+            return self
+        angle = math.degrees(so3.angle(self.T_before_after.R))
+        sd = math.hypot(_or_0(self.rotation_sd_deg), min(lens_sd, _GUESS_SD) * angle)
+        return replace(self, rotation_sd_deg=sd)
 
     @property
     def least_turn_deg(self) -> float:
