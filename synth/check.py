@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -98,7 +99,7 @@ def _estimated(film: Film, key_frames: list[int], whole: tuple[int, int]) -> tup
         return (
             guess,
             math.inf,
-            f"the lens is not known; {GUESSED_HFOV_DEG:g} degrees across are a guess: {focal.reason}",
+            f"the lens is a guess, {GUESSED_HFOV_DEG:g} degrees across: {focal.reason}",
         )
     across = math.degrees(float(camera.hfov))
     said = f"the lens was estimated: {across:.1f} degrees across, focal length {focal.focal_px:.0f} pixels"

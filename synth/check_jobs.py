@@ -76,6 +76,60 @@ class VideoJob:
 Job = ClipJob | VideoJob
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What is kept of a checked trajectory: its numbers, and its part of the page."""
+
+    row: dict[str, Any]
+    card: Card | None
+
+
+def jobs_of(source: Path, source_format: str, limits: Limits) -> list[ClipJob]:
+    """A job for each clip of a source.
+
+    Raises:
+        ValueError: as `read_source`, or if it has no clip, or is photographs, which show no motion.
+    """
+    read = read_rigid(source, source_format)
+    if read.source_format == "photo":
+        raise ValueError(f"{source} must hold trajectories, but it is photographs, which show no motion")
+    clips = clips_of(source, source_format)
+    if not clips:
+        raise ValueError(f"{source} must have at least one clip to check: {next(iter(read.left_out), 'it holds none')}")
+    return [ClipJob(source, source_format, n, limits) for n in range(len(clips))]
+
+
+def left_out(source: Path, source_format: str) -> dict[str, int]:
+    """Clips that the reader could not read, by cause."""
+    return dict(read_rigid(source, source_format).left_out)
+
+
+def answers(jobs: Sequence[Job], workers: int, with_cards: bool, progress: Callable[[int, int], None]) -> list[Answer]:
+    """Check all, in the order of the jobs."""
+    found: dict[int, Answer] = {}
+    numbered = [(n, job, with_cards) for n, job in enumerate(jobs)]
+    for done, (n, answer) in enumerate(run_jobs(_answer, numbered, workers), start=1):
+        found[n] = answer
+        progress(done, len(jobs))
+    return [found[n] for n in range(len(jobs))]
+
+
+def _answer(job: tuple[int, Job, bool]) -> tuple[int, Answer]:
+    n, todo, with_card = job
+    checked = todo.check()
+    return n, Answer(row_of(checked), card_of(checked) if with_card else None)
+
+
+def write_report(out: Path, title: str, found: Sequence[Answer], summary: dict[str, Any], most: int) -> None:
+    """Write check.json, check.csv and check.html."""
+    rows = [answer.row for answer in found]
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "check.json", json_bytes({"summary": summary, "trajectories": rows}))
+    write_whole(out / "check.csv", table_of(rows).encode())
+    cards = [answer.card for answer in found if answer.card is not None]
+    write_whole(out / "check.html", check_page(title, cards, summary, most).encode())
+
+
 def clips_of(source: Path, source_format: str) -> list[tuple[str, Clip]]:
     """The clips of a source with their names, in order; raises as `read_source`."""
     read = read_rigid(source, source_format)

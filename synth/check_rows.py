@@ -116,8 +116,8 @@ def _compliance(checked: Checked) -> dict[str, Any]:
     return {"exact": found.exact, "confusion": confusion}
 
 
-def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Counts of a tree: verdicts, reasons, and commanded against executed ways."""
+def summary_of(rows: Sequence[Mapping[str, Any]], left_out: Mapping[str, int]) -> dict[str, Any]:
+    """Counts of a tree: verdicts, reasons, what could not be read, and commanded against executed ways."""
     confusion: Counter[tuple[str, str]] = Counter()
     for row in rows:
         for cell in row.get("compliance", {}).get("confusion", ()):
@@ -128,6 +128,7 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "trajectories": len(rows),
         "verdicts": {name: verdicts[name] for name in ("pass", "fail", "undecided")},
         "reasons": dict(reasons.most_common()),
+        "left_out": dict(left_out),
         "confusion": [{"commanded": a, "executed": b, "steps": n} for (a, b), n in sorted(confusion.items())],
     }
 

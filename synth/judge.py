@@ -19,7 +19,7 @@ from synth.executed import ExecutedStep
 from synth.film_evidence import FilmEvidence, Span
 from synth.judge_steps import Executed, Judged, executed_of, judge_keys, judge_step
 from synth.still_checks import CHECKS
-from synth.verdict import DEFAULT, Finding, Limits, Verdict, verdict_of
+from synth.verdict import DEFAULT, NUISANCES, Finding, Limits, Verdict, verdict_of
 
 _ENOUGH_MATCHES = 50
 """From so many matches on, a film that fits no motion shows no scene at rest."""
@@ -237,19 +237,22 @@ def _judge_frames(judged: Judged, evidence: FilmEvidence, commanded: Commanded, 
             numbers = {"frames": frozen[:20], "share": share}
             judged.findings.append(Finding("frozen", "fails", f"{text}, from frame {frozen[0]} on", n, numbers))
     last = commanded.steps[-1].last
-    cut, *others = (("cut", found["cut"]), ("flicker", found["flicker"]), ("blur", found["blur"]))
-    frames = [f for f in cut[1].suspicious if f <= last]
+    frames = [f for f in found["cut"].suspicious if f <= last]
     judged.measure("cuts", float(len(frames)))
     if frames:
         text = f"another shot begins at frame {', '.join(map(str, frames[:5]))}"
         judged.findings.append(Finding("cut", "fails", text, None, {"frames": frames[:20]}))
-    for name, finding in others:
-        if frames := [f for f in finding.suspicious if f <= last]:
-            text = f"{len(frames)} frames {_SAID[name]}, the first is frame {frames[0]}"
+    for name in NUISANCES:
+        if frames := [f for f in found[name].suspicious if f <= last]:
+            text = f"frames that {_SAID[name]}: {len(frames)}, the first is frame {frames[0]}"
             judged.findings.append(Finding(name, "note", text, None, {"frames": frames[:20]}))
 
 
-_SAID = {"flicker": "are brighter or darker than those around them", "blur": "are much less sharp than the others"}
+_SAID = {
+    "flicker": "are brighter or darker than those around them",
+    "blur": "are much less sharp than the others",
+    "compression": "show the blocks of a codec",
+}
 
 
 def _judge_others(judged: Judged, evidence: FilmEvidence, limits: Limits) -> None:

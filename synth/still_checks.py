@@ -1,6 +1,6 @@
 """What the pictures of a film alone say against it: frozen frames, cuts, flicker, blur, and a return that does not.
 
-`look` reads a film once, in constant memory, and keeps five numbers a frame; the checks are pure functions of these.
+`look` reads a film once, in constant memory, and keeps six numbers a frame; the checks are pure functions of these.
 Changes between frames are measured on thumbnails, whose pixels average the noise of a codec or sensor away: they stand
 for the DC images that cuts are found on in compressed video (Yeo and Liu, "Rapid scene analysis on compressed video",
 IEEE TCSVT 1995).
@@ -44,6 +44,9 @@ LONGEST_FLICKER = 3
 MAX_SHARE_BLURRED = 1 / 3
 """A blurred frame is at most this share as sharp as the film's sharp ones."""
 
+MAX_BLOCKS = 1.5
+"""Steps of brightness at the edges of blocks may be so many times those elsewhere."""
+
 UPPER = 0.75
 """The quantile that stands for what a film does where nothing is wrong: above the median, so that a fault from a third
 of the film on is told too."""
@@ -55,6 +58,7 @@ _THUMB_PIXELS = 208 * 120
 _COARSE = 4
 """Side, in pixels of a thumbnail, over which differences are averaged: noise cancels out there, and motion does not."""
 
+_BLOCK = 8
 _SSIM_WINDOW = 11
 _BINS = 32
 _POINTS, _FEW_POINTS = 100, 8
@@ -65,7 +69,7 @@ Thumb = Float32[np.ndarray, "y x"]
 
 @dataclass(frozen=True)
 class Look:
-    """Five numbers of each frame; the first four compare it with the one before, and are NaN for the first frame.
+    """Six numbers of each frame; the first four compare it with the one before, and are NaN for the first frame.
 
     Args:
         change: mean absolute difference of the thumbnails, averaged over 4 x 4 pixels, in grey levels of 0 to 255.
@@ -73,6 +77,8 @@ class Look:
         survived: share of corners that can be followed to this frame; 0 where the one before has none.
         brightened: median difference at these corners, in grey levels, which motion leaves alone; 0 for too few.
         sharpness: variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing", ICPR 2000).
+        blocks: steps of brightness at the edges of 8 x 8 blocks, over those elsewhere (after Wang, Sheikh and Bovik,
+            "No-reference perceptual quality assessment of JPEG compressed images", ICIP 2002); 1 where none show.
     """
 
     change: Numbers
@@ -80,6 +86,7 @@ class Look:
     survived: Numbers
     brightened: Numbers
     sharpness: Numbers
+    blocks: Numbers
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def look(frames: Iterable[Picture]) -> Look:
         grey = grey_of(frame)
         thumb = _thumbnail(grey)
         changes = (float("nan"),) * 4 if before is None else _changes(before, thumb)
-        rows.append((*changes, _sharpness(grey)))
+        rows.append((*changes, _sharpness(grey), _blocks(grey)))
         before = thumb
     if len(rows) < 2:
         raise ValueError(f"there must be at least 2 frames to compare, got {len(rows)}")
@@ -166,11 +173,25 @@ def blur(seen: Look, max_share: float = MAX_SHARE_BLURRED) -> Finding:
     return _finding(share, share <= max_share)
 
 
+def compression(seen: Look, most: float = MAX_BLOCKS) -> Finding:
+    """Frames that show the blocks of a codec; `numbers` are how much.
+
+    Blocks of other sizes, or of pictures that were resized after they were coded, are not seen.
+    """
+    return _finding(seen.blocks, seen.blocks > most)
+
+
 def _finding(numbers: Numbers, is_suspicious: Bool[np.ndarray, " n"]) -> Finding:
     return Finding(numbers, tuple(np.flatnonzero(is_suspicious).tolist()))
 
 
-CHECKS: dict[str, Callable[[Look], Finding]] = {"frozen": frozen, "cut": cuts, "flicker": flicker, "blur": blur}
+CHECKS: dict[str, Callable[[Look], Finding]] = {
+    "frozen": frozen,
+    "cut": cuts,
+    "flicker": flicker,
+    "blur": blur,
+    "compression": compression,
+}
 """What a film is checked for."""
 
 
@@ -254,3 +275,14 @@ def _sharpness(grey: Grey) -> float:
     import cv2
 
     return float(np.var(np.asarray(cv2.Laplacian(grey, cv2.CV_32F))))
+
+
+def _blocks(grey: Grey) -> float:
+    """Steps at edges of blocks over steps elsewhere, mean of both directions; 1 for pictures too small to have any."""
+    ratios = [1.0]
+    for rows in (grey, grey.T):
+        steps = np.abs(np.diff(rows.astype(np.int16), axis=1)).mean(0)
+        is_edge = np.arange(1, len(steps) + 1) % _BLOCK == 0
+        if is_edge.any() and steps[~is_edge].mean() > 0:
+            ratios.append(float(steps[is_edge].mean() / steps[~is_edge].mean()))
+    return float(np.mean(ratios[1:] or ratios))

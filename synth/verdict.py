@@ -30,6 +30,7 @@ REASONS = {
     "others move": "much of the picture moves by itself",
     "flicker": "brightness jumps and comes back",
     "blur": "frames are much less sharp than the others",
+    "compression": "pictures show the blocks of a codec",
     "unseen": "the pictures do not say how the camera moved",
     "unsure": "the pictures say it too roughly to decide",
     "far": "no parallax: the camera stood still, or all that is seen is far away",
@@ -39,7 +40,7 @@ REASONS = {
 }
 """What each kind of finding means."""
 
-NUISANCES = ("flicker", "blur")
+NUISANCES = ("flicker", "blur", "compression")
 """What is said of pictures that may still show the motion."""
 
 

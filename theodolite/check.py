@@ -57,5 +57,70 @@ class Options(CommonOptions):
         worker_count(self.workers)
         if self.hfov_deg is not None and not 0 < self.hfov_deg < 180:
             raise ValueError(f"--hfov-deg must be above 0 and below 180 degrees, got {self.hfov_deg:g}")
+        if not all(key.strip().isdecimal() for key in self.key_frames.split(",") if key.strip()):
+            raise ValueError(f"--key-frames must be frame numbers separated by commas, got {self.key_frames!r}")
         if self.actions is None and (self.key_frames or self.rows or self.hfov_deg):
             raise ValueError("--key-frames, --rows and --hfov-deg are for videos, which need --actions")
+
+
+def run(options: Options) -> Outcome:
+    """Check every trajectory; exit status 1 if one fails, or with --strict is undecided."""
+    if options.out is not None:
+        check_out_folder(options.out)
+    from synth.check_jobs import answers, summary_of, write_report
+
+    jobs, left_out = _jobs(options)
+    with Progress("check: trajectories") as progress:
+        found = answers(jobs, worker_count(options.workers), options.out is not None, progress)
+    rows = [answer.row for answer in found]
+    summary = summary_of(rows, left_out)
+    if options.out is not None:
+        write_report(options.out, options.source.resolve().name, found, summary, options.most)
+    payload = {"summary": summary, "trajectories": rows} | ({"out": str(options.out)} if options.out else {})
+    return Outcome(check_text(payload), payload, status_of(summary, options.strict))
+
+
+def _jobs(options: Options) -> tuple[Sequence[Job], Mapping[str, int]]:
+    from synth.check_jobs import VideoJob, jobs_of, left_out
+    from synth.verdict import Limits
+
+    asked = {
+        "turn_deg": options.max_turn_deg,
+        "direction_deg": options.max_direction_deg,
+        "length_share": options.max_length_share,
+        "tsed_px": options.tsed_px,
+        "tsed_matches": options.tsed_matches,
+    }
+    limits = Limits(**{name: value for name, value in asked.items() if value is not None})
+    if options.actions is None:
+        if options.source.is_file():
+            raise ValueError(f"{options.source} is a file: say what its camera was told by --actions")
+        return jobs_of(options.source, options.source_format, limits), left_out(options.source, options.source_format)
+    keys = tuple(int(key) for key in options.key_frames.split(",") if key.strip())
+    return [VideoJob(options.source, options.actions, keys, options.hfov_deg, options.rows, limits)], {}
+
+
+def status_of(summary: Mapping[str, Any], strict: bool) -> int:
+    """Exit status of a summary."""
+    verdicts = summary["verdicts"]
+    bad = verdicts["fail"] + (verdicts["undecided"] if strict else 0)
+    return DOES_NOT_HOLD if bad else DONE
+
+
+def check_text(payload: Mapping[str, Any]) -> str:
+    """Verdicts for people, the failed ones first, each with its reasons."""
+    rows = sorted(payload["trajectories"], key=lambda row: ("fail", "undecided", "pass").index(row["verdict"]))
+    lines = [line for row in rows[:SHOWN] for line in _lines(row)]
+    if len(rows) > SHOWN:
+        lines.append(f"... and {len(rows) - SHOWN} more; --json and --out have them all")
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in payload["summary"]["verdicts"].items())
+    lines.append(f"{len(rows)} trajectories: {counts}")
+    lines += [f"left out: {count} x {cause}" for cause, count in payload["summary"]["left_out"].items()]
+    if "out" in payload:
+        lines.append(f"report: {payload['out']}/check.html")
+    return "\n".join(lines)
+
+
+def _lines(row: Mapping[str, Any]) -> list[str]:
+    said = [f"    {reason}" for reason in row["reasons"]]
+    return [f"{row['verdict']:<10}{row['name']}", *said, *(f"    ({note})" for note in row["notes"])]
