@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from geom.actions import parse_actions
 from geom.camera import PinholeCamera
 from geom.scale import Scale
 from synth.check import Checked, check_clip, check_film
+from synth.check_page import Card, card_of, check_page
+from synth.check_rows import row_of, table_of
 from synth.commanded import Commanded, commanded_of_actions, commanded_of_file
+from synth.files import json_bytes, write_whole
 from synth.film import open_film
 from synth.source import Clip
 from synth.sources import read_rigid
 from synth.verdict import Limits
+from synth.workers import run_jobs
 
 
 @dataclass(frozen=True)

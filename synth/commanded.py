@@ -130,7 +130,7 @@ def commanded_of_poses(
         raise ValueError(f"commanded poses must be at least 2, one of every frame, got {num}")
     T_world_cam = SE3(so3.nearest(T_world_cam.R), T_world_cam.t)
     if key_frames is None:
-        key_frames = [*range(0, num - 1 - SPAN_FRAMES // 2, SPAN_FRAMES), num - 1]
+        key_frames = [0, *range(SPAN_FRAMES, num - 1 - SPAN_FRAMES // 2, SPAN_FRAMES), num - 1]
         notes = (*notes, f"steps of {SPAN_FRAMES} frames, because nobody says where actions begin and end")
     _refuse_keys(key_frames, num)
     steps = tuple(_step(T_world_cam, i, j) for i, j in pairwise(key_frames))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from theodolite.console import worker_count
+from theodolite.console import DOES_NOT_HOLD, DONE, Outcome, Progress, check_out_folder, worker_count
 from theodolite.options import CommonOptions
 
 if TYPE_CHECKING:
-    pass
+    from synth.check_jobs import Job
 
 EXAMPLE = 'theodolite check film.mp4 --actions "move forward 0.5 meters; turn left 30 degrees" --out report'
 SHOWN = 20
@@ -67,7 +68,8 @@ def run(options: Options) -> Outcome:
     """Check every trajectory; exit status 1 if one fails, or with --strict is undecided."""
     if options.out is not None:
         check_out_folder(options.out)
-    from synth.check_jobs import answers, summary_of, write_report
+    from synth.check_jobs import answers, write_report
+    from synth.check_rows import summary_of
 
     jobs, left_out = _jobs(options)
     with Progress("check: trajectories") as progress:
