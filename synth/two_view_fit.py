@@ -20,7 +20,7 @@ from synth.matches import Matches
 MIN_NOISE_PX = 0.05
 """No match is trusted to be better than this, however well all of them agree."""
 
-_SOFT = 1.5
+SOFT = 1.5
 """Residuals beyond this many times the noise weigh less than by their square."""
 WIDTH = 3.5
 """Times the noise: what misses by more is no inlier of a settled motion."""
@@ -205,7 +205,7 @@ def settle(pair: Pair, residual: Residual, motion: Motion, limit_px: float, leas
         before, limit = noise, min(limit_px, WIDTH * noise)
     left = residual(some, *motion)
     _, slopes = _solved(some, residual, motion, noise, rounds=1)
-    return Fit(*motion, noise, _covariance(left, slopes.reshape(*left.shape, freedom), noise, blocks_of(some.uv_a)))
+    return Fit(*motion, noise, covariance(left, slopes.reshape(*left.shape, freedom), noise, blocks_of(some.uv_a)))
 
 
 def _solved(pair: Pair, residual: Residual, start: Motion, noise: float, rounds: int = 20) -> tuple[Motion, Array]:
@@ -217,7 +217,7 @@ def _solved(pair: Pair, residual: Residual, start: Motion, noise: float, rounds:
 
     loss = "soft_l1" if rounds > 1 else "linear"
     x = np.zeros(FREEDOM[residual])
-    found = least_squares(around, x, loss=loss, f_scale=_SOFT * noise, x_scale="jac", ftol=1e-6, max_nfev=rounds)
+    found = least_squares(around, x, loss=loss, f_scale=SOFT * noise, x_scale="jac", ftol=1e-6, max_nfev=rounds)
     return moved(start, found.x), found.jac
 
 
@@ -235,9 +235,9 @@ def moved(start: Motion, x: Array) -> Motion:
     return R, c
 
 
-def _covariance(left: Array, slopes: Array, noise: float, block: NDArray[np.int64]) -> Array:
+def covariance(left: Array, slopes: Array, noise: float, block: NDArray[np.int64]) -> Array:
     """Larger of the two covariances, by the trace of each, of residuals (n, k) and slopes (n, k, d)."""
-    weight = 1 / np.sqrt(1 + (left / (_SOFT * noise)) ** 2)
+    weight = 1 / np.sqrt(1 + (left / (SOFT * noise)) ** 2)
     spread = np.linalg.pinv(np.einsum("nki,nk,nkj->ij", slopes, weight, slopes))
     pulls = np.einsum("nki,nk->ni", slopes, weight * left)
     sums = np.stack([pulls[block == b].sum(0) for b in np.unique(block)])
@@ -254,7 +254,7 @@ def _larger(one: Array, other: Array) -> Array:
 
 
 def blocks_of(places: Array) -> NDArray[np.int64]:
-    """Return the block of the picture that each place (n, 2) lies in, as a number."""
+    """Return which part of a picture each place lies in, of a grid over all of them."""
     low, high = places.min(0), places.max(0)
     cell = np.minimum((places - low) / np.maximum(high - low, 1e-9) * _GRID, _GRID - 1).astype(np.int64)
     return cell[:, 0] * _GRID + cell[:, 1]
@@ -290,3 +290,8 @@ def basis(v: Array) -> Float[NDArray, "3 2"]:
 def _divide(p: Array) -> tuple[Array, Array]:
     w = np.where(np.abs(p[:, 2]) < 1e-9, 1e-9, p[:, 2])
     return p[:, :2] / w[:, None], w
+
+
+def angle(cosine: NDArray | np.floating) -> float:
+    """Radians."""
+    return float(np.arccos(np.clip(cosine, -1, 1)))
