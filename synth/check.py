@@ -13,7 +13,8 @@ from geom.camera import PinholeCamera
 from synth.agreement import tsed
 from synth.commanded import Commanded, commanded_of_clip
 from synth.compliance import Compliance, compliance
-from synth.executed import DepthOf
+from synth.executed import DepthOf, ExecutedStep
+from synth.executed_path import ExecutedPath, Link, executed_path
 from synth.film import Film, film_of_clip
 from synth.film_evidence import FilmEvidence, gather, shown_camera
 from synth.judge import Judgement, judge
@@ -22,6 +23,7 @@ from synth.source import Clip, Frame
 from synth.verdict import DEFAULT, Finding, Limits, Verdict, verdict_of
 
 _SAME_K_PX = 0.01
+_ENOUGH_FEATURES = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Checked:
         name: scene and clip, or the video's name.
         film: to draw from.
         notes: what had to be decided on the way, for people.
-        evidence, judgement: None where the film could not be read; the verdict says why.
+        evidence, judgement, path: None where the film could not be read; the verdict says why.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Checked:
     commanded: Commanded | None = None
     evidence: FilmEvidence | None = None
     judgement: Judgement | None = None
+    path: ExecutedPath | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -88,7 +91,15 @@ def check_film(
         notes = (*notes, said)
     evidence = gather(film, camera, commanded.key_frames, z_depth, lens_sd=lens_sd)
     judgement = judge(evidence, commanded, limits)
-    return Checked(name, judgement.verdict, film, commanded, evidence, judgement, (*commanded.notes, *notes))
+    path = executed_path([_link(span.step) for span in evidence.spans], evidence.camera)
+    notes = (*commanded.notes, *notes, *path.reasons)
+    return Checked(name, judgement.verdict, film, commanded, evidence, judgement, path, notes)
+
+
+def _link(step: ExecutedStep) -> Link:
+    """Features chain from pair to pair, because each is found once in a picture; tracks begin anew in each key frame."""
+    has_enough = len(step.described) >= _ENOUGH_FEATURES
+    return Link(step.first, step.last, step.view, step.described if has_enough else step.tracked)
 
 
 def _estimated(film: Film, key_frames: list[int], whole: tuple[int, int]) -> tuple[PinholeCamera, float, str]:

@@ -9,7 +9,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from geom.pose_error import direction_error, rotation_error
+from torch import Tensor
+
+from geom.pose_error import (
+    accumulated,
+    camera_ctrl,
+    direction_error,
+    path_scale,
+    rotation_error,
+    world_score,
+    worldplay,
+)
 from geom.scale import Scale
 from synth.agreement import Agreement
 from synth.check import Checked
@@ -54,7 +64,49 @@ def _of_film(checked: Checked) -> dict[str, Any]:
             "executed": scale_of(checked.judgement.steps).to_dict(),
         },
         "compliance": _compliance(checked),
+        "path": _path(checked),
     }
+
+
+def _path(checked: Checked) -> dict[str, Any]:
+    """The executed path, and what published metrics say of it.
+
+    Aligned at the first key frame; each metric scales lengths as its source does (`geom.pose_error`). Where any key
+    frame's pose is unknown they are null: a failure is counted, not left out of a mean.
+    """
+    assert checked.path and checked.commanded and checked.judgement
+    path, T_world_cam = checked.path, checked.commanded.T_world_cam
+    known = path.T_first_cam.t.isfinite().all(-1)
+    row: dict[str, Any] = {
+        "key_frames": list(path.frames),
+        "unknown_poses": int((~known).sum()),
+        "scale": path.scale,
+        "T_first_cam": path.T_first_cam.matrix().tolist(),
+        "rotation_sd_deg": path.rotation_sd_deg.tolist(),
+        "position_sd": path.position_sd.tolist(),
+        "is_refined": path.is_refined,
+    }
+    if T_world_cam is None or not bool(known.all()):
+        return row | {"metrics": None}
+    told = T_world_cam[list(path.frames)]
+    errors, control = accumulated(path.T_first_cam, told), camera_ctrl(path.T_first_cam, told)
+    play, score = worldplay(path.T_first_cam, told), world_score(path.T_first_cam, told)
+    metrics = {
+        "rotation_error_deg": {"steps": _deg(errors.step.rotation), "total": _deg(errors.total.rotation)},
+        "path_length_ratio": float(path_scale(path.T_first_cam, told)) if path.scale == "metric" else None,
+        "camera_ctrl": {"rot_err_deg": math.degrees(control.rot_err), "trans_err": float(control.trans_err)},
+        "worldplay": {"r_dist_deg": math.degrees(play.r_dist), "t_dist": float(play.t_dist)},
+        "world_score": {
+            "rotation_deg": float(score.rotation_deg),
+            "translation": float(score.translation),
+            "score": float(score.score),
+        },
+    }
+    return row | {"metrics": metrics}
+
+
+def _deg(angles: Tensor) -> list[float]:
+    return angles.rad2deg().tolist()
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

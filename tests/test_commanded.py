@@ -41,7 +41,9 @@ def path(num: int, step: SE3 = ARC) -> SE3:
     return SE3.stack(poses)
 
 
-@given(st.lists(st.sampled_from(["FWD_0.5", "LEFT_0.2", "TR_30", "TL_10", "move backward 0.3 m"]), min_size=1, max_size=4))
+@given(
+    st.lists(st.sampled_from(["FWD_0.5", "LEFT_0.2", "TR_30", "TL_10", "move backward 0.3 m"]), min_size=1, max_size=4)
+)
 def test_an_action_string_takes_equal_shares_and_leads_where_it_says(words: list[str]) -> None:
     actions = parse_actions("; ".join(words))
     commanded = commanded_of_actions(actions, 41, METRIC)
