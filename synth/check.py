@@ -97,7 +97,7 @@ def check_film(
 
 
 def _link(step: ExecutedStep) -> Link:
-    """Features chain from pair to pair, because each is found once in a picture; tracks begin anew in each key frame."""
+    """Features chain from pair to pair, since each is found once in a picture; tracks begin anew in key frames."""
     has_enough = len(step.described) >= _ENOUGH_FEATURES
     return Link(step.first, step.last, step.view, step.described if has_enough else step.tracked)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from torch import Tensor
+
 from geom import so3
 from geom.actions import ActionKind
 from geom.pose_error import direction_error, rotation_error
@@ -205,12 +207,13 @@ def _judge_move(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
     if not done.moved:
         _judge_no_parallax(judged, n, told, done, limits)
         return
-    off, sd = math.degrees(direction_error(done.T_before_after.t, told.t)), _or_0(done.direction_sd_deg)
+    way, sd = _chord(done.T_before_after), _or_0(done.direction_sd_deg)
+    off = math.degrees(direction_error(way, _chord(told)))
     judged.measure("direction_deg", off, limits.sure_sd * sd)
     said, shown = in_words(told), in_words(done.T_before_after)
     numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limits.direction_deg}
     if off - limits.sure_sd * sd > limits.direction_deg:
-        mirrored = math.degrees(direction_error(done.T_before_after.t, _mirrored(told).t))
+        mirrored = math.degrees(direction_error(way, _chord(_mirrored(told))))
         is_mirrored = mirrored < min(limits.direction_deg, off / 2)
         text = f"told to go {said}, but the camera went {shown}: {off:.0f} deg off (sd {sd:.1f} deg)"
         reason = "mirrored shift" if is_mirrored else "direction"
@@ -296,6 +299,15 @@ def _part(kind: ActionKind, span: ExecutedStep) -> tuple[float, float] | None:
     half = heading / 2
     along = x * math.cos(half) - z * math.sin(half) if kind.axis == "x" else x * math.sin(half) + z * math.cos(half)
     return kind.sign * along, math.radians(span.view.direction_sd_deg) * math.sqrt(max(0.0, 1 - along**2))
+
+
+def _chord(T_before_after: SE3) -> Tensor:
+    """The translation in the axes that the camera has halfway through its turn.
+
+    There it points where the camera was told to go, whether it also turned rightly or not (`synth.compliance`).
+    """
+    half = so3.exp(so3.log(T_before_after.R) / 2)
+    return half.mT @ T_before_after.t
 
 
 def _mirrored(T: SE3) -> SE3:

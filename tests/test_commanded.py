@@ -91,9 +91,9 @@ def test_what_rounding_leaves_of_no_move_is_a_turn_in_place() -> None:
 
 
 def test_a_path_returns_only_if_it_was_away() -> None:
-    there_and_back = commanded_of_actions(parse_actions("FWD_0.5; BWD_0.5"), 20, METRIC)
+    there_and_back = commanded_of_actions(parse_actions("FWD_0.5; BACK_0.5"), 20, METRIC)
     turned_back = commanded_of_actions(parse_actions("TL_30; TR_30"), 20, METRIC)
-    away = commanded_of_actions(parse_actions("FWD_0.5; BWD_0.4"), 20, METRIC)
+    away = commanded_of_actions(parse_actions("FWD_0.5; BACK_0.4"), 20, METRIC)
     still = commanded_of_poses(SE3.stack([SE3.identity()] * 5), METRIC, [0, 4])
     assert [c.returns for c in (there_and_back, turned_back, away, still)] == [True, True, False, False]
 
