@@ -1,0 +1,239 @@
+"""How well the check tells faulty films from correct ones, on simulated films that no limit was chosen on; how fast.
+
+    python benchmarks/check.py [--films N] [--workers K] [--out FILE]
+
+Films are judged by the limits in use. AUROC ranks each film by its verdict's score (how far the worst measure is beyond
+its limit), faulty films against correct ones. Intervals are Clopper and Pearson's, 95 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from check_trials import trials
+from executed import FILM_FRAMES, FILM_SIZE, FIRST_SEED, room
+from machine import machine, write_result
+from scipy.stats import beta, rankdata
+
+from geom.actions import parse_actions
+from synth.check_jobs import VideoJob
+from synth.check_rows import row_of
+from synth.verdict import Limits
+from synth.workers import run_jobs
+
+SEED = 2_000_000
+LEAST_METRES, LEAST_DEG = 0.2, 10.0
+"""At 3 m depth: the smallest fault that must be found."""
+
+OWN = {
+    "moves": ("scale",),
+    "turns": ("turn",),
+    "mirrored turn": ("mirrored turn",),
+    "mirrored shift": ("mirrored shift",),
+    "dropped step": ("missing",),
+    "swapped steps": ("order",),
+    "drift": ("drift",),
+    "no return": ("no return", "turn", "missing"),
+    "frozen": ("frozen",),
+    "frozen, with noise": ("frozen", "missing"),
+    "cut": ("cut",),
+    "focal length": ("focal length",),
+    "moving objects": ("others move",),
+    "blur": ("blur",),
+    "compression": ("compression",),
+    "low texture": ("unseen",),
+    "flicker": ("flicker",),
+}
+"""Fault to the reasons that are its own."""
+
+STEPS = 6
+"""Commanded in the film of the speeds."""
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--films", type=int, default=120)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "check.json")
+    args = parser.parse_args()
+    jobs = [(seed, Limits()) for seed in range(SEED, SEED + args.films)]
+    rows = [row for found in run_jobs(trials, jobs, args.workers) for row in found]
+    result = {
+        "films": args.films,
+        "sequences": len({(row["seed"], row["fault"], row["size"]) for row in rows}),
+        "limits": vars(Limits()),
+        "correct": {way: of_correct([r for r in rows if r["depth"] == with_depth]) for way, with_depth in WAYS.items()},
+        "faults": of_faults(rows),
+        "asked": of_asked(rows),
+        "speed": speed(),
+    }
+    write_result(args.out, result | {"machine": machine()})
+    print(json.dumps(result, indent=1))
+
+
+WAYS = {"pictures": False, "depth": True}
+
+
+def of_correct(rows: Sequence[Row]) -> dict[str, Any]:
+    """False alarms and undecided among correct films."""
+    correct = [row for row in rows if row["fault"] == "none"]
+    counts = Counter(row["outcome"] for row in correct)
+    return {
+        "films": len(correct),
+        "false_alarms": share(counts["fail"], len(correct)),
+        "undecided": share(counts["undecided"], len(correct)),
+        "reasons": dict(Counter(reason for row in correct for reason in (*row["fails"], *row["open"]))),
+    }
+
+
+def of_faults(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """For each fault and size: how many fail, are undecided, and show the fault's own reason; and the AUROC."""
+    groups: dict[tuple[str, str, bool], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["fault"] != "none":
+            groups[row["fault"], row["size"], row["depth"]].append(row)
+    return [
+        {"fault": fault, "size": size, "depth": depth, **of_group(found, rows)}
+        for (fault, size, depth), found in sorted(groups.items())
+    ]
+
+
+def of_group(found: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
+    """What becomes of films that share a fault."""
+    own = [set(OWN[row["fault"]]) & {*row["fails"], *row["open"], *row["notes"]} for row in found]
+    count = Counter(row["outcome"] for row in found)
+    correct = [row["score"] for row in rows if row["fault"] == "none" and row["depth"] == found[0]["depth"]]
+    return {
+        "films": len(found),
+        "fail": round(count["fail"] / len(found), 4),
+        "undecided": round(count["undecided"] / len(found), 4),
+        "own_reason": round(sum(map(bool, own)) / len(found), 4),
+        "auroc": auroc([row["score"] for row in found], correct),
+    }
+
+
+def of_asked(rows: Sequence[Row]) -> dict[str, Any]:
+    """The faults that the aim names, of the least size or more."""
+    names = ("mirrored turn", "mirrored shift", "dropped step", "swapped steps", "frozen", "frozen, with noise")
+    asked = {name: [r for r in rows if r["fault"] == name and not r["depth"] and is_large(r)] for name in names}
+    asked["moves, with depth"] = [r for r in rows if r["fault"] == "moves" and r["depth"] and is_large(r)]
+    return {name: of_group(found, rows) for name, found in asked.items() if found}
+
+
+def is_large(row: Row) -> bool:
+    """Whether a fault is of the least size; one that leads elsewhere altogether has none."""
+    metres, degrees = row["metres_at_3_m"], row["degrees"]
+    return metres is None or metres >= LEAST_METRES or degrees is None or degrees >= LEAST_DEG
+
+
+def auroc(faulty: Sequence[float | None], correct: Sequence[float | None]) -> float:
+    """Chance that a faulty film has a higher score than a correct one; a tie counts half (Mann and Whitney)."""
+    scores = np.array([np.inf if s is None else s for s in (*faulty, *correct)])
+    ranks, n, m = rankdata(scores), len(faulty), len(correct)
+    return round(float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m)), 4)
+
+
+def share(count: int, n: int) -> dict[str, Any]:
+    """A share with its interval."""
+    low = float(beta.ppf(0.025, count, n - count + 1)) if count else 0.0
+    high = float(beta.ppf(0.975, count + 1, n - count)) if count < n else 1.0
+    return {"share": round(count / n, 4), "interval": [round(low, 4), round(high, 4)]}
+
+
+# --- speed
+
+
+def speed() -> dict[str, Any]:
+    """Frames per second of the whole check of a video, every frame used, against a reconstruction by pycolmap."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        hfov_deg = write_film(path)
+        told = "; ".join([f"move forward {0.01 * (FILM_FRAMES - 1) / STEPS:.4f} meters"] * STEPS)
+        job = VideoJob(path, told, (), hfov_deg, None, Limits())
+        rates = [FILM_FRAMES / seconds_of(lambda: row_of(job.check())) for _ in range(5)]
+        return {
+            "size": FILM_SIZE,
+            "frames": FILM_FRAMES,
+            "check_frames_per_second": spread(rates),
+            "verdict": row_of(job.check())["verdict"],
+            "pycolmap": reconstruction(path, Path(folder), hfov_deg),
+        }
+
+
+def write_film(path: Path) -> float:
+    """A video of a room that a camera goes forward in, 1 cm a frame; returns the field of view, degrees."""
+    world = room(FIRST_SEED, FILM_SIZE)
+    T_world_cam, step = world.T_world_anchor, parse_actions("move forward 0.01 meters").pose()
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 24, FILM_SIZE)
+    for _ in range(FILM_FRAMES):
+        video.write(np.ascontiguousarray(np.asarray(world.view(T_world_cam).image)[:, :, ::-1]))
+        T_world_cam = T_world_cam @ step
+    video.release()
+    return float(np.degrees(world.camera.hfov))
+
+
+def reconstruction(path: Path, folder: Path, hfov_deg: float) -> dict[str, Any] | None:
+    """Incremental mapping of all frames with sequential matching; None where pycolmap is not installed."""
+    try:
+        import pycolmap
+    except ImportError:
+        return None
+    pictures, database = folder / "pictures", folder / "database.db"
+    pictures.mkdir()
+    capture = cv2.VideoCapture(str(path))
+    for n in range(FILM_FRAMES):
+        cv2.imwrite(str(pictures / f"{n:04d}.png"), capture.read()[1])
+    focal = FILM_SIZE[0] / 2 / np.tan(np.radians(hfov_deg) / 2)
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_params = f"{focal},{FILM_SIZE[0] / 2},{FILM_SIZE[1] / 2}"
+
+    def map_all() -> dict[int, Any]:
+        pycolmap.extract_features(
+            database,
+            pictures,
+            camera_mode=pycolmap.CameraMode.SINGLE,
+            camera_model="SIMPLE_PINHOLE",
+            reader_options=reader,
+        )
+        pycolmap.match_sequential(database)
+        return pycolmap.incremental_mapping(database, pictures, folder / "sparse")
+
+    start = time.perf_counter()
+    (folder / "sparse").mkdir()
+    found = map_all()
+    seconds = time.perf_counter() - start
+    registered = max((model.num_reg_images() for model in found.values()), default=0)
+    return {
+        "frames_per_second": round(FILM_FRAMES / seconds, 2),
+        "registered": registered,
+        "version": pycolmap.__version__,
+    }
+
+
+def seconds_of(call: Callable[[], Any]) -> float:
+    """Seconds of a call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and largest."""
+    return {"median": round(statistics.median(values), 1), "min": round(min(values), 1), "max": round(max(values), 1)}
+
+
+if __name__ == "__main__":
+    main()
