@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from geom.camera import PinholeCamera
 from synth.agreement import tsed
 from synth.commanded import Commanded, commanded_of_clip
 from synth.compliance import Compliance, compliance
+from synth.depth_agreement import DepthAgreement, depth_agreements
 from synth.executed import DepthOf, ExecutedStep
 from synth.executed_path import ExecutedPath, Link, executed_path
 from synth.film import Film, film_of_clip
@@ -34,6 +36,8 @@ class Checked:
         name: scene and clip, or the video's name.
         film: to draw from.
         notes: what had to be decided on the way, for people.
+        depth: of spans in metres, by their frames: how pictures and depths agree with the executed motion and, where it
+            is in metres too, with the commanded one.
         evidence, judgement, path: None where the film could not be read; the verdict says why.
     """
 
@@ -44,6 +48,7 @@ class Checked:
     evidence: FilmEvidence | None = None
     judgement: Judgement | None = None
     path: ExecutedPath | None = None
+    depth: Mapping[tuple[int, int], Sequence[DepthAgreement]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -92,8 +97,20 @@ def check_film(
     evidence = gather(film, camera, commanded.key_frames, z_depth, lens_sd=lens_sd)
     judgement = judge(evidence, commanded, limits)
     path = executed_path([_link(span.step) for span in evidence.spans], evidence.camera)
+    depth = _depth(film, evidence, commanded, z_depth) if z_depth else {}
     notes = (*commanded.notes, *notes, *path.reasons)
-    return Checked(name, judgement.verdict, film, commanded, evidence, judgement, path, notes)
+    return Checked(name, judgement.verdict, film, commanded, evidence, judgement, path, depth, notes)
+
+
+def _depth(
+    film: Film, evidence: FilmEvidence, commanded: Commanded, z_depth: DepthOf
+) -> dict[tuple[int, int], list[DepthAgreement]]:
+    steps = [span.step for span in evidence.spans if span.step.view.kind == "metric"]
+    motions = {(step.first, step.last): [step.view.T_b_a] for step in steps}
+    for pair, motion in motions.items():
+        told = commanded.between(*pair) if commanded.scale.is_metric else None
+        motion += [told.inverse()] if told is not None else []
+    return dict(depth_agreements(film, evidence.camera, z_depth, motions))
 
 
 def _link(step: ExecutedStep) -> Link:

@@ -7,6 +7,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
@@ -25,6 +26,7 @@ from synth.agreement import Agreement
 from synth.check import Checked
 from synth.commanded import CommandedStep
 from synth.compliance import in_words
+from synth.depth_agreement import DepthAgreement
 from synth.film_evidence import Span
 from synth.judge_steps import Executed
 from synth.verdict import Finding
@@ -65,7 +67,14 @@ def _of_film(checked: Checked) -> dict[str, Any]:
         },
         "compliance": _compliance(checked),
         "path": _path(checked),
+        "depth_warp": [_warp(pair, found) for pair, found in sorted(checked.depth.items())],
     }
+
+
+def _warp(pair: tuple[int, int], found: Sequence[DepthAgreement]) -> dict[str, Any]:
+    """Residuals of one span; those of the commanded motion are null where its lengths are no metres."""
+    executed, told = found[0], found[1] if len(found) > 1 else None
+    return {"frames": list(pair), "executed": asdict(executed), "commanded": asdict(told) if told else None}
 
 
 def _path(checked: Checked) -> dict[str, Any]:
