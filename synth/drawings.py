@@ -23,7 +23,7 @@ _LETTER = 0.6
 """Width of a letter, as a share of the font's size."""
 _SMALL_SHARE = 0.095
 """Below this a share is told to a tenth of a percent."""
-_BAR_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+_BAR_STEPS = tuple(step * 10.0**k for k in range(-3, 4) for step in (1, 2, 5))
 
 
 def boxes_svg(boxes: Sequence[tuple[str, str, Sequence[float]]], width: int, height: int) -> Html:
@@ -38,11 +38,11 @@ def boxes_svg(boxes: Sequence[tuple[str, str, Sequence[float]]], width: int, hei
 
 def _box(kind: str, label: str, box: Sequence[float], width: int, height: int) -> Html:
     x1, y1, x2, y2 = box
-    corner = {"x": _num(x1), "y": _num(y1), "width": _num(x2 - x1), "height": _num(y2 - y1)}
+    corner = {"x": num(x1), "y": num(y1), "width": num(x2 - x1), "height": num(y2 - y1)}
     size = max(width, height) / 26
     baseline = y1 - size * 0.3 if y1 > size * 1.4 else min(y1 + size, height - 2)
-    text_at = {**_anchor(label, size, x1, width), "y": _num(baseline)}
-    style = f"font-size:{_num(size)}px;stroke-width:{_num(size / 10)}px"
+    text_at = {**_anchor(label, size, x1, width), "y": num(baseline)}
+    style = f"font-size:{num(size)}px;stroke-width:{num(size / 10)}px"
     text = tag("text", label, **text_at, style=style) if label else None
     return tag(
         "g",
@@ -56,8 +56,8 @@ def _box(kind: str, label: str, box: Sequence[float], width: int, height: int) -
 def _anchor(label: str, size: float, left: float, width: int) -> dict[str, str]:
     """Where a label begins; one that would be cut off at the right border ends there instead."""
     if left + _LETTER * size * len(label) > width:
-        return {"x": _num(width - 2), "text_anchor": "end"}
-    return {"x": _num(max(left + size * 0.15, 2))}
+        return {"x": num(width - 2), "text_anchor": "end"}
+    return {"x": num(max(left + size * 0.15, 2))}
 
 
 def shares_html(title: str, sight: Mapping[str, Any]) -> Html:
@@ -69,7 +69,7 @@ def shares_html(title: str, sight: Mapping[str, Any]) -> Html:
     if sight.get("visible") is None:
         return join(tag("span", title), tag("span", "undefined: the camera is inside it", class_="dim"))
     parts = [(name, share) for name in PARTS if (share := float(sight.get(name) or 0.0)) > 0]
-    bars = [tag("i", class_=PARTS[name], style=f"width:{_num(100 * share)}%") for name, share in parts]
+    bars = [tag("i", class_=PARTS[name], style=f"width:{num(100 * share)}%") for name, share in parts]
     words = _shares_in_words(parts, sight.get("hidden_by") or {})
     bar = tag("span", *bars, class_="bar", role="img", aria_label=words, title=words)
     return join(tag("span", title), bar, tag("span", words, class_="words"))
@@ -121,14 +121,14 @@ def motion_svg(T_world_cam: NDArray[np.float64], K: NDArray[np.float64], width: 
     half_fov = math.atan(width / 2 / K[0, 0])
     heading = math.atan2(end[0, 2], end[2, 2])
     reach = _SIDE * 0.24
-    line = "M" + "L".join(_point(p) for p in to_page)
+    line = "M" + "L".join(point(p) for p in to_page)
     return tag(
         "svg",
-        _scale_bar(zoom, unit),
-        _wedge("start", to_page[0], 0.0, half_fov, reach),
-        _wedge("end", to_page[-1], heading, half_fov, reach),
+        scale_bar(zoom, unit),
+        wedge("start", to_page[0], 0.0, half_fov, reach),
+        wedge("end", to_page[-1], heading, half_fov, reach),
         tag("path", class_="path", d=line),
-        viewBox=f"0 0 {_num(_SIDE)} {_num(_SIDE)}",
+        viewBox=f"0 0 {num(_SIDE)} {num(_SIDE)}",
         role="img",
         aria_label=f"seen from above: {actions}",
     )
@@ -159,27 +159,30 @@ def _to_page(path: NDArray[np.float64], zoom: float) -> NDArray[np.float64]:
     return _SIDE / 2 + (path - middle) * [zoom, -zoom]
 
 
-def _scale_bar(zoom: float, unit: str) -> Html:
-    length = max((step for step in _BAR_STEPS if step * zoom <= _SIDE / 2), default=_BAR_STEPS[0])
-    x, y = 5.0, _SIDE - 5.0
-    line = f"M{_num(x)},{_num(y - 2)}v2h{_num(length * zoom)}v-2"
-    text = tag("text", f"{length:g} {unit}", x=_num(x), y=_num(y - 4))
+def scale_bar(zoom: float, unit: str, side: float = _SIDE) -> Html:
+    """A bar of a round length in the lower left corner of a square drawing, at most half as long as its side."""
+    length = max((step for step in _BAR_STEPS if step * zoom <= side / 2), default=_BAR_STEPS[0])
+    x, y = 5.0, side - 5.0
+    line = f"M{num(x)},{num(y - 2)}v2h{num(length * zoom)}v-2"
+    text = tag("text", f"{length:g} {unit}", x=num(x), y=num(y - 4))
     return join(tag("path", class_="scale-bar", d=line, fill="none"), text)
 
 
-def _wedge(kind: str, apex: NDArray[np.float64], heading: float, half_fov: float, reach: float) -> Html:
+def wedge(kind: str, apex: NDArray[np.float64], heading: float, half_fov: float, reach: float) -> Html:
     """A camera: the wedge of its field of view; `heading` in radians, positive to the right."""
     left, right = (
         apex + reach * np.array([math.sin(a), -math.cos(a)]) for a in (heading - half_fov, heading + half_fov)
     )
     big = int(2 * half_fov > math.pi)
-    arc = f"M{_point(apex)}L{_point(left)}A{_num(reach)},{_num(reach)} 0 {big} 1 {_point(right)}Z"
+    arc = f"M{point(apex)}L{point(left)}A{num(reach)},{num(reach)} 0 {big} 1 {point(right)}Z"
     return tag("path", class_=kind, d=arc)
 
 
-def _point(p: NDArray[np.float64]) -> str:
-    return f"{_num(p[0])},{_num(p[1])}"
+def point(p: NDArray[np.float64]) -> str:
+    """A point as paths have it."""
+    return f"{num(p[0])},{num(p[1])}"
 
 
-def _num(value: float) -> str:
+def num(value: float) -> str:
+    """A number to a hundredth, as short as it can be."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

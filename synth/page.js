@@ -7,16 +7,22 @@
   const cards = all("[data-card]");
   const search = document.querySelector("input[type=search]");
   const chosen = {};
+  const rows = all("[data-row]");
   const words = new Map(cards.map(card => [card, card.textContent.toLowerCase()]));
+  for (const row of rows)
+    words.set(row, words.get(document.getElementById(row.dataset.row)) ?? row.textContent.toLowerCase());
+  // A field may hold several values, as a|b.
+  const holds = (held, value) => held === value || (held ?? "").split("|").includes(value);
 
   function passes(card) {
     const wanted = (search?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-    const fields = Object.entries(chosen).every(([field, value]) => !value || card.dataset[field] === value);
+    const fields = Object.entries(chosen).every(([field, value]) => !value || holds(card.dataset[field], value));
     return fields && wanted.every(word => words.get(card).includes(word));
   }
   function refresh() {
     let shown = 0;
     for (const card of cards) shown += !(card.hidden = !passes(card));
+    for (const row of rows) row.hidden = !passes(row);
     for (const out of all("[data-count]")) out.textContent = `${shown} of ${cards.length} shown`;
     for (const note of all("[data-none-left]")) note.hidden = shown > 0;
     for (const button of all("button[data-filter]"))

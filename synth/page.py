@@ -47,17 +47,18 @@ def markup(text: str) -> Html:
     return text if isinstance(text, Html) else Html(html.escape(text))
 
 
-def join(*parts: str) -> Html:
-    """Parts of a page one after the other, escaped unless they are markup."""
-    return Html("".join(markup(part) for part in parts))
+def join(*parts: str | None) -> Html:
+    """Parts of a page one after the other, escaped unless they are markup; None leaves one out."""
+    return Html("".join(markup(part) for part in parts if part is not None))
 
 
 def page(title: str, body: str, data: Any = None) -> str:
     """A self-contained page that opens from disk and asks nobody for anything.
 
     What the shell's script does for the body: `img[data-image]` shows `data["images"][name]`, elements with
-    `data-card` can be searched, filtered (`select[data-filter]`, `button[data-filter]`) and walked through
-    with the keyboard, and `input[data-layer]` shows or hides the boxes of that class.
+    `data-card` can be searched, filtered (`select[data-filter]`, `button[data-filter]`; a field may hold several
+    values, as a|b) and walked through with the keyboard, rows that name a card by `data-row` are filtered along with
+    it, and `input[data-layer]` shows or hides what is drawn of that class.
 
     Args:
         title: title of the window; the body brings its own headings.

@@ -1,0 +1,211 @@
+"""What a film shows beside what was commanded, in numbers to draw: errors of each step, and the path it took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from geom import so3
+from geom.camera import PinholeCamera
+from geom.epipolar import epipolar_distance, fundamental, transfer_distance
+from geom.homography import homography
+from geom.pose_error import direction_error, rotation_error
+from geom.se3 import SE3
+from synth.check import Checked
+from synth.commanded import Commanded, CommandedStep
+from synth.compliance import UNKNOWN, in_words
+from synth.executed import ExecutedStep
+from synth.film_evidence import Span
+from synth.judge_steps import Executed
+from synth.matches import Matches
+from synth.verdict import Limits
+
+
+@dataclass(frozen=True)
+class StepErrors:
+    """One commanded step beside what was executed in it. What is not known, or was not commanded, is NaN.
+
+    Args:
+        told, shown: in words.
+        turn_deg, direction_deg: between the commanded and the executed; drift_deg is that of all turns so far.
+        told_m, length_m: how long its move is; NaN where either is not in metres.
+    """
+
+    first: int
+    last: int
+    told: str
+    shown: str
+    turn_deg: float
+    turn_sd_deg: float
+    turn_limit_deg: float
+    drift_deg: float
+    drift_sd_deg: float
+    direction_deg: float
+    direction_sd_deg: float
+    told_m: float
+    length_m: float
+    length_sd_m: float
+
+
+def step_errors(checked: Checked, limits: Limits) -> list[StepErrors]:
+    """Return the errors of each commanded step; none of a film that could not be read."""
+    if checked.commanded is None or checked.judgement is None:
+        return []
+    pairs = list(zip(checked.commanded.steps, checked.judgement.steps, strict=True))
+    drifts = _drifts(pairs)
+    return [_errors(step, done, drift, checked, limits) for (step, done), drift in zip(pairs, drifts, strict=True)]
+
+
+def spans_of(checked: Checked, step: CommandedStep) -> list[Span]:
+    """Return what the film shows between the key frames of one commanded step."""
+    spans = checked.evidence.spans if checked.evidence else ()
+    return [span for span in spans if step.first <= span.step.first and span.step.last <= step.last]
+
+
+def _errors(
+    step: CommandedStep, done: Executed, drift: tuple[float, float], checked: Checked, limits: Limits
+) -> StepErrors:
+    told, nan = step.T_before_after, math.nan
+    shown = _shown(step, done, checked)
+    if told is None:
+        return StepErrors(step.first, step.last, str(step.way), shown, *(nan,) * 10)
+    is_metric = checked.commanded is not None and checked.commanded.scale.is_metric
+    is_known, moves = done.kind != "none", float(told.t.norm()) > 0
+    is_measured = is_metric and moves and done.kind == "metric"
+    return StepErrors(
+        step.first,
+        step.last,
+        in_words(told, "m" if is_metric else None),
+        shown,
+        math.degrees(rotation_error(done.T_before_after, told)) if is_known else nan,
+        done.rotation_sd_deg,
+        max(limits.turn_deg, limits.turn_share * math.degrees(so3.angle(told.R))),
+        *drift,
+        math.degrees(direction_error(done.T_before_after.t, told.t)) if moves and done.moved else nan,
+        done.direction_sd_deg,
+        float(told.t.norm()) if is_metric and moves else nan,
+        float(done.T_before_after.t.norm()) if is_measured else nan,
+        done.length_sd_m if is_measured else nan,
+    )
+
+
+def _shown(step: CommandedStep, done: Executed, checked: Checked) -> str:
+    if step.T_before_after is None:
+        ways = [span.step.way for span in spans_of(checked, step)]
+        return " then ".join(UNKNOWN if way is None else str(way) for way in ways) or UNKNOWN
+    if done.kind == "none":
+        return f"{UNKNOWN}: {done.reason}"
+    return in_words(done.T_before_after, "m" if done.kind == "metric" else None)
+
+
+def _drifts(pairs: Sequence[tuple[CommandedStep, Executed]]) -> list[tuple[float, float]]:
+    """Error of the turns since the first frame, and its standard deviation, degrees; NaN from an unknown one on."""
+    executed, told, square = SE3.identity(), SE3.identity(), 0.0
+    drifts: list[tuple[float, float]] = []
+    for step, done in pairs:
+        if step.T_before_after is None or done.kind == "none":
+            break
+        executed, told = executed @ done.T_before_after, told @ step.T_before_after
+        square += done.rotation_sd_deg**2 if math.isfinite(done.rotation_sd_deg) else 0.0
+        drifts.append((math.degrees(rotation_error(executed, told)), math.sqrt(square)))
+    return drifts + [(math.nan, math.nan)] * (len(pairs) - len(drifts))
+
+
+def length_ratio(errors: Sequence[StepErrors]) -> float:
+    """Return how long the moves are over the commanded ones, long ones counting for more; NaN without lengths.
+
+    >>> length_ratio([])
+    nan
+    """
+    seen = [(e.told_m, e.length_m) for e in errors if math.isfinite(e.length_m)]
+    told, made = (np.array([pair[i] for pair in seen]) for i in (0, 1))
+    return float(told @ made / (told @ told)) if len(seen) else math.nan
+
+
+# --- points
+
+
+def motion_distance(points: Matches, T_b_a: SE3, camera: PinholeCamera) -> Float[Tensor, " n"]:
+    """Return how far matched pixels are from where a motion allows them to be, pixels; infinite where it does not.
+
+    The symmetric distance from the epipolar line, or from its place where the motion is a turn alone.
+    """
+    uv_a, uv_b = torch.from_numpy(points.uv_a), torch.from_numpy(points.uv_b)
+    if bool((T_b_a.t == 0).all()):
+        return transfer_distance(uv_a, uv_b, homography(camera, T_b_a, camera)).nan_to_num(math.inf)
+    return epipolar_distance(uv_a, uv_b, fundamental(camera, T_b_a, camera)).nan_to_num(math.inf)
+
+
+# --- the path
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Poses in the first camera's axes, to be seen from above.
+
+    Args:
+        T_first_cam: (n,).
+        frames: numbers of their frames, (n,).
+        known: whether the way from each pose to the next is known, (n - 1,).
+    """
+
+    T_first_cam: SE3
+    frames: tuple[int, ...]
+    known: tuple[bool, ...]
+
+
+def commanded_path(commanded: Commanded) -> Path | None:
+    """Return the path from frame to frame; None where only directions are known."""
+    if commanded.T_world_cam is None:
+        return None
+    first, last = commanded.key_frames[0], commanded.key_frames[-1]
+    T_first_cam = commanded.T_world_cam[first].inverse() @ commanded.T_world_cam[first : last + 1]
+    return Path(T_first_cam, tuple(range(first, last + 1)), (True,) * (last - first))
+
+
+def executed_path(spans: Sequence[Span], commanded: Commanded) -> Path:
+    """Return the path from key frame to key frame.
+
+    Moves whose length is not seen take that of the command, or of keys one unit a frame; over what is not known the
+    path goes on as commanded.
+    """
+    T, poses, known = SE3.identity(), [SE3.identity()], []
+    for span in spans:
+        T_made, T_told = _made(span.step, commanded), commanded.between(span.step.first, span.step.last)
+        T = T @ (T_made or T_told or SE3.identity())
+        poses.append(T)
+        known.append(T_made is not None)
+    return Path(SE3.stack(poses), tuple(_ends(spans)), tuple(known))
+
+
+def _ends(spans: Sequence[Span]) -> Iterator[int]:
+    yield spans[0].step.first
+    yield from (span.step.last for span in spans)
+
+
+def _made(step: ExecutedStep, commanded: Commanded) -> SE3 | None:
+    """The motion of one span, T_first_last, with the length that it is drawn by; None if unknown."""
+    if step.is_still and step.view.kind != "metric":
+        return SE3.identity()
+    if step.view.kind == "none":
+        return None
+    T, told = step.view.T_b_a.inverse(), commanded.between(step.first, step.last)
+    if told is None:
+        length = float(T.t.norm()) if step.view.kind == "metric" else float(step.last - step.first)
+    elif commanded.scale.is_metric and step.view.kind == "metric":
+        return T
+    else:
+        length = float(told.t.norm())
+    return SE3(T.R, T.t / T.t.norm().clamp_min(1e-12) * length)
+
+
+def has_lengths(spans: Sequence[Span], commanded: Commanded) -> bool:
+    """Whether every move on the executed path has a length of its own, in metres."""
+    moved = [span.step.view.kind for span in spans if span.step.view.kind in ("direction", "metric")]
+    return "direction" not in moved and (commanded.scale.is_metric or commanded.T_world_cam is None)
