@@ -64,13 +64,13 @@ def card_of(checked: Checked, limits: Limits = DEFAULT) -> Card:
 
 
 def badness(verdict: Verdict, limits: Limits = DEFAULT) -> float:
-    """What to sort by, 0 to 6: the outcome, then the worst measure over its limit.
+    """What to sort by, 0 to 5: the outcome, then the worst measure over its limit.
 
     >>> badness(Verdict("pass", (), {"drift_deg": 4.0}))
     0.5
     """
     allowed = vars(limits) | {"dissimilarity": 1 - limits.similarity}
-    over = [value / allowed[name] for name, value in verdict.measures.items() if name in allowed and name != "far"]
+    over = [value / allowed[name] for name, value in verdict.measures.items() if name in allowed]
     worst = max((share for share in over if not math.isnan(share)), default=0.0)
     return 2.0 * OUTCOMES[::-1].index(verdict.outcome) + 1 - 1 / (1 + worst)
 

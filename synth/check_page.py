@@ -133,18 +133,22 @@ def _confusion(counts: Mapping[tuple[str, str], int]) -> Html | None:
     if not counts:
         return None
     told, shown = (sorted({ways[i] for ways in counts}) for i in (0, 1))
-    columns = sorted({*told, *shown})
-    head = tag("tr", tag("th", "told \\ shown"), *(tag("th", way, scope="col") for way in columns))
+    head = tag("tr", tag("th", "told \\ shown"), *(tag("th", _breakable(way), scope="col") for way in shown))
     rows = [
         tag(
             "tr",
             tag("th", row, scope="row"),
-            *(_cell(counts.get((row, column), 0), row == column) for column in columns),
+            *(_cell(counts.get((row, column), 0), row == column) for column in shown),
         )
         for row in told
     ]
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="confusion")
-    return tag("section", tag("h3", "Steps: told against shown"), tag("div", table, class_="wide"))
+    return tag("section", tag("h3", "Steps: told against shown"), tag("div", table, class_="wide"), class_="whole")
+
+
+def _breakable(way: str) -> str:
+    """Words that may go on in the next line after each +, so that columns stay narrow."""
+    return way.replace("+", "+\u200b")
 
 
 def _cell(count: int, is_right: bool) -> Html:

@@ -13,6 +13,8 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 from PIL import Image
 
+from geom.camera import PinholeCamera
+from geom.se3 import SE3
 from synth.check import Checked
 from synth.check_drawings import lines_svg, ranges, row_svg, tracks_svg
 from synth.check_errors import StepErrors, motion_distance, spans_of
@@ -158,9 +160,7 @@ def _pair(span: Span, checked: Checked, shots: _Shots) -> Html:
     lines = (None, None)
     if T_first_last is not None:
         lines = lines_svg(step.described, T_first_last.inverse(), camera, shots.size)
-    fits = None
-    if step.view.kind != "none":
-        fits = (motion_distance(step.matches, step.view.T_b_a, camera) <= MAX_ERROR_PX).numpy()
+    fits = _fits(step, camera)
     pair = tag(
         "div",
         shots.svg(step.first, lines[0]),
@@ -170,12 +170,26 @@ def _pair(span: Span, checked: Checked, shots: _Shots) -> Html:
     return tag("div", pair, tag("p", _about(step, fits), class_="small dim"))
 
 
+def _fits(step: ExecutedStep, camera: PinholeCamera) -> Bool[NDArray, " n"] | None:
+    """Which points the executed motion explains; None where none is known, or only its turn."""
+    if step.view.kind == "none" and not step.is_still:
+        return None
+    T_b_a = SE3.identity() if step.is_still else step.view.T_b_a
+    fits = (motion_distance(step.matches, T_b_a, camera) <= MAX_ERROR_PX).numpy()
+    # A move in an unknown direction is handed on as its turn alone, which its own inliers miss.
+    is_more = step.view.kind == "rotation" and not step.is_still and fits.sum() < step.view.inliers
+    return None if is_more else fits
+
+
 def _about(step: ExecutedStep, fits: Bool[NDArray, " n"] | None) -> str:
     what = "tracked points" if step.matches is step.tracked else "features"
-    if fits is None:
+    of = f"of {len(step.matches)} {what}"
+    if step.view.kind == "none" and fits is None:
         return f"{len(step.matches)} {what}; the motion is unknown: {step.view.reason}"
-    motion = "the turn seen" if step.view.kind == "rotation" else "the motion seen"
-    return f"{int(np.sum(fits))} of {len(step.matches)} {what} fit {motion}"
+    if fits is None:
+        return f"{step.view.inliers} {of} fit a move, but its direction is unknown: {step.view.reason}"
+    motion = {"rotation": "the turn seen"}.get(step.view.kind, "the motion seen")
+    return f"{int(np.sum(fits))} {of} {'stay where they are' if step.is_still else f'fit {motion}'}"
 
 
 def frames_html(checked: Checked) -> Html:
@@ -209,4 +223,5 @@ def frames_html(checked: Checked) -> Html:
 def _in_ranges(frames: Sequence[int]) -> str:
     found = ranges(frames)
     words = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in found[:6])
-    return f"frames {words}" + (f" and {len(found) - 6} more" if len(found) > 6 else "")
+    several = "" if len(frames) == 1 else "s"
+    return f"frame{several} {words}" + (f" and {len(found) - 6} more" if len(found) > 6 else "")
