@@ -6,15 +6,22 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from synth.agreement import MAX_PX
 from synth.check import Checked
 from synth.check_drawings import Curve, curve_svg, plan_svg
-from synth.check_errors import StepErrors, commanded_path, executed_path, has_lengths, length_ratio, step_errors
+from synth.check_errors import (
+    StepErrors,
+    commanded_path,
+    executed_path,
+    has_lengths,
+    length_ratio,
+    parts_of,
+    step_errors,
+)
 from synth.check_strips import EFFECTS, frames_html, steps_html
 from synth.page import Html, join, tag
-from synth.verdict import DEFAULT, REASONS, Finding, Limits, Verdict
+from synth.verdict import DEFAULT, REASONS, Finding, Limits, Outcome, Verdict
 
-OUTCOMES = ("fail", "undecided", "pass")
+OUTCOMES: tuple[Outcome, ...] = ("fail", "undecided", "pass")
 """Worst first."""
 
 _NONE = "–"
@@ -60,19 +67,16 @@ def card_of(checked: Checked, limits: Limits = DEFAULT) -> Card:
     )
     decisive = dict.fromkeys(finding.reason for finding in _decisive(verdict))
     row = _row(checked, errors)
-    return Card(checked.name, verdict.outcome, badness(verdict, limits), tuple(decisive), html, row)
+    return Card(checked.name, verdict.outcome, badness(verdict), tuple(decisive), html, row)
 
 
-def badness(verdict: Verdict, limits: Limits = DEFAULT) -> float:
-    """What to sort by, 0 to 5: the outcome, then the worst measure over its limit.
+def badness(verdict: Verdict) -> float:
+    """What to sort by, 0 to 5: the outcome, then by how many times its limit the worst measure is off.
 
-    >>> badness(Verdict("pass", (), {"drift_deg": 4.0}))
+    >>> badness(Verdict("pass", (), score=1.0))
     0.5
     """
-    allowed = vars(limits) | {"dissimilarity": 1 - limits.similarity}
-    over = [value / allowed[name] for name, value in verdict.measures.items() if name in allowed]
-    worst = max((share for share in over if not math.isnan(share)), default=0.0)
-    return 2.0 * OUTCOMES[::-1].index(verdict.outcome) + 1 - 1 / (1 + worst)
+    return 2.0 * OUTCOMES[::-1].index(verdict.outcome) + 1 - 1 / (1 + verdict.score)
 
 
 def _decisive(verdict: Verdict) -> list[Finding]:
@@ -147,9 +151,9 @@ def _first(checked: Checked) -> int:
 
 def _plan(checked: Checked) -> Html:
     assert checked.evidence is not None and checked.commanded is not None
-    spans, commanded = checked.evidence.spans, checked.commanded
-    told, shown = commanded_path(commanded), executed_path(spans, commanded)
-    is_metric = commanded.scale.is_metric or (told is None and has_lengths(spans, commanded))
+    told, shown = commanded_path(checked.commanded), executed_path(checked)
+    assert shown is not None
+    is_metric = checked.commanded.scale.is_metric or (told is None and has_lengths(checked))
     drawing = plan_svg(told, shown, checked.evidence.camera, "m" if is_metric else "")
     legend = [tag("span", name, class_=f"key {name}") for name in ("told", "shown") if told or name == "shown"]
     words = " ".join(_about_plan(checked, shown.known))
@@ -162,11 +166,11 @@ def _about_plan(checked: Checked, known: Sequence[bool]) -> Iterator[str]:
     if checked.commanded.T_world_cam is None:
         told = "; ".join(str(step.way) for step in checked.commanded.steps)
         yield f"Told by keys, which have no path: {told}."
-    if not has_lengths(checked.evidence.spans, checked.commanded):
+    if not has_lengths(checked):
         by = "one unit a frame" if checked.commanded.T_world_cam is None else "the commanded lengths"
         yield f"Lengths are not seen: the steps shown are drawn with {by}."
     if not all(known):
-        yield f"Gaps: {known.count(False)} of {len(known)} parts are unknown; after one the path goes on as commanded."
+        yield f"Gaps: {known.count(False)} of {len(known)} steps are unknown; after one the path goes on as commanded."
 
 
 def _curves(checked: Checked, errors: Sequence[StepErrors], limits: Limits) -> Iterator[Curve]:
@@ -176,13 +180,15 @@ def _curves(checked: Checked, errors: Sequence[StepErrors], limits: Limits) -> I
     turn_limits, direction_limits = [e.turn_limit_deg for e in errors], [limits.direction_deg] * len(ends)
     turn_sds, drift_sds = [e.turn_sd_deg for e in errors], [e.drift_sd_deg for e in errors]
     direction, direction_sds = [e.direction_deg for e in errors], [e.direction_sd_deg for e in errors]
-    spans = [span for span in checked.evidence.spans if span.agreement] if checked.evidence else []
-    tsed = [span.agreement.median_px for span in spans if span.agreement]
+    steps = checked.commanded.steps if checked.commanded else ()
+    parts = [part for step in steps for part in parts_of(checked, step)]
+    tsed = [(part.step.last, part.agreement.median_px) for part in parts if part.agreement is not None]
+    tsed_ends, tsed_px = [end for end, _ in tsed], [px for _, px in tsed]
     curves = (
         Curve("Turn of each step, off by", "deg", ends, turn, turn_limits, turn_sds, sd),
         Curve("All turns so far, off by", "deg", ends, drift, [limits.drift_deg] * len(ends), drift_sds, sd),
         Curve("Direction of each move, off by", "deg", ends, direction, direction_limits, direction_sds, sd),
-        Curve("TSED with the command", "px", [span.step.last for span in spans], tsed, [MAX_PX] * len(spans)),
+        Curve("TSED with the command", "px", tsed_ends, tsed_px, [limits.tsed_px] * len(tsed)),
     )
     yield from (curve for curve in curves if any(not math.isnan(value) for value in curve.values))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,11 @@ from geom.epipolar import epipolar_distance, fundamental, transfer_distance
 from geom.homography import homography
 from geom.pose_error import direction_error, rotation_error
 from geom.se3 import SE3
+from synth.agreement import Agreement
 from synth.check import Checked
 from synth.commanded import Commanded, CommandedStep
 from synth.compliance import UNKNOWN, in_words
 from synth.executed import ExecutedStep
-from synth.film_evidence import Span
 from synth.judge_steps import Executed
 from synth.matches import Matches
 from synth.verdict import Limits
@@ -62,10 +62,21 @@ def step_errors(checked: Checked, limits: Limits) -> list[StepErrors]:
     return [_errors(step, done, drift, checked, limits) for (step, done), drift in zip(pairs, drifts, strict=True)]
 
 
-def spans_of(checked: Checked, step: CommandedStep) -> list[Span]:
-    """Return what the film shows between the key frames of one commanded step."""
-    spans = checked.evidence.spans if checked.evidence else ()
-    return [span for span in spans if step.first <= span.step.first and span.step.last <= step.last]
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a film shows between two key frames, and how it agrees with what was commanded, if any motion was."""
+
+    step: ExecutedStep
+    agreement: Agreement | None
+
+
+def parts_of(checked: Checked, step: CommandedStep) -> list[Part]:
+    """Return the parts of one commanded step."""
+    if checked.evidence is None or checked.judgement is None:
+        return []
+    pairs = zip(checked.evidence.spans, checked.judgement.agreements, strict=True)
+    parts = (Part(span.step, agreement) for span, agreement in pairs)
+    return [part for part in parts if step.first <= part.step.first and part.step.last <= step.last]
 
 
 def _errors(
@@ -97,7 +108,7 @@ def _errors(
 
 def _shown(step: CommandedStep, done: Executed, checked: Checked) -> str:
     if step.T_before_after is None:
-        ways = [span.step.way for span in spans_of(checked, step)]
+        ways = [part.step.way for part in parts_of(checked, step)]
         return " then ".join(UNKNOWN if way is None else str(way) for way in ways) or UNKNOWN
     if done.kind == "none":
         return f"{UNKNOWN}: {done.reason}"
@@ -169,43 +180,35 @@ def commanded_path(commanded: Commanded) -> Path | None:
     return Path(T_first_cam, tuple(range(first, last + 1)), (True,) * (last - first))
 
 
-def executed_path(spans: Sequence[Span], commanded: Commanded) -> Path:
-    """Return the path from key frame to key frame.
+def executed_path(checked: Checked) -> Path | None:
+    """Return the path from step to step as it was judged; None of a film that could not be read.
 
     Moves whose length is not seen take that of the command, or of keys one unit a frame; over what is not known the
     path goes on as commanded.
     """
-    T, poses, known = SE3.identity(), [SE3.identity()], []
-    for span in spans:
-        T_made, T_told = _made(span.step, commanded), commanded.between(span.step.first, span.step.last)
-        T = T @ (T_made or T_told or SE3.identity())
-        poses.append(T)
-        known.append(T_made is not None)
-    return Path(SE3.stack(poses), tuple(_ends(spans)), tuple(known))
-
-
-def _ends(spans: Sequence[Span]) -> Iterator[int]:
-    yield spans[0].step.first
-    yield from (span.step.last for span in spans)
-
-
-def _made(step: ExecutedStep, commanded: Commanded) -> SE3 | None:
-    """The motion of one span, T_first_last, with the length that it is drawn by; None if unknown."""
-    if step.is_still and step.view.kind != "metric":
-        return SE3.identity()
-    if step.view.kind == "none":
+    if checked.commanded is None or checked.judgement is None:
         return None
-    T, told = step.view.T_b_a.inverse(), commanded.between(step.first, step.last)
-    if told is None:
-        length = float(T.t.norm()) if step.view.kind == "metric" else float(step.last - step.first)
-    elif commanded.scale.is_metric and step.view.kind == "metric":
+    steps, T, poses, known = checked.commanded.steps, SE3.identity(), [SE3.identity()], []
+    for step, done in zip(steps, checked.judgement.steps, strict=True):
+        is_known = done.kind != "none"
+        T = T @ (_drawn(step, done, checked.commanded) if is_known else step.T_before_after or SE3.identity())
+        poses.append(T)
+        known.append(is_known)
+    return Path(SE3.stack(poses), (steps[0].first, *(step.last for step in steps)), tuple(known))
+
+
+def _drawn(step: CommandedStep, done: Executed, commanded: Commanded) -> SE3:
+    """What was executed in a step, with the length that it is drawn by."""
+    T, told = done.T_before_after, step.T_before_after
+    if done.kind == "metric" and (told is None or commanded.scale.is_metric):
         return T
-    else:
-        length = float(told.t.norm())
+    length = float(step.last - step.first) if told is None else float(told.t.norm())
     return SE3(T.R, T.t / T.t.norm().clamp_min(1e-12) * length)
 
 
-def has_lengths(spans: Sequence[Span], commanded: Commanded) -> bool:
+def has_lengths(checked: Checked) -> bool:
     """Whether every move on the executed path has a length of its own, in metres."""
-    moved = [span.step.view.kind for span in spans if span.step.view.kind in ("direction", "metric")]
-    return "direction" not in moved and (commanded.scale.is_metric or commanded.T_world_cam is None)
+    if checked.commanded is None or checked.judgement is None:
+        return False
+    moved = [done.kind for done in checked.judgement.steps if done.moved]
+    return "direction" not in moved and (checked.commanded.scale.is_metric or checked.commanded.T_world_cam is None)

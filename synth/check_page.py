@@ -20,8 +20,8 @@ def check_page(title: str, cards: Sequence[Card], summary: Mapping[str, Any], mo
 
     Args:
         cards: of all trajectories; one that has no room on the page needs no `html`.
-        summary: `confusion`, a Counter of (commanded, executed) ways of all steps, may be left out; whatever else is
-            there is said as it is.
+        summary: as `summary_of` gives it; its `confusion` may also be a Counter of (commanded, executed) ways. Numbers
+            and texts are said as they are.
         most: cards that are shown.
     """
     order = sorted(cards, key=lambda card: (-card.badness, card.name))
@@ -118,14 +118,20 @@ def _fields(card: Card) -> dict[str, str]:
 def _counts(cards: Sequence[Card], summary: Mapping[str, Any]) -> Html | None:
     reasons = _reason_counts(cards)
     why = [join(tag("dt", f"{count} {reason}"), tag("dd", REASONS[reason])) for reason, count in reasons.items()]
-    facts = {name: value for name, value in summary.items() if name != "confusion"}
+    facts = {name: value for name, value in summary.items() if isinstance(value, str | int | float)}
     said = [join(tag("dt", name.replace("_", " ")), tag("dd", str(value))) for name, value in facts.items()]
     sections = (
         tag("section", tag("h3", "Why"), tag("dl", *why, class_="facts")) if why else None,
-        _confusion(summary.get("confusion") or {}),
+        _confusion(_pairs(summary.get("confusion", ()))),
         tag("section", tag("h3", "About"), tag("dl", *said, class_="facts")) if said else None,
     )
     return tag("div", *sections, class_="counts") if any(sections) else None
+
+
+def _pairs(confusion: Any) -> Mapping[tuple[str, str], int]:
+    if isinstance(confusion, Mapping):
+        return confusion
+    return {(cell["commanded"], cell["executed"]): cell["steps"] for cell in confusion}
 
 
 def _confusion(counts: Mapping[tuple[str, str], int]) -> Html | None:

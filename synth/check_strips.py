@@ -17,10 +17,9 @@ from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from synth.check import Checked
 from synth.check_drawings import lines_svg, ranges, row_svg, tracks_svg
-from synth.check_errors import StepErrors, motion_distance, spans_of
+from synth.check_errors import Part, StepErrors, motion_distance, parts_of
 from synth.executed import ExecutedStep
 from synth.film import Film, Picture
-from synth.film_evidence import Span
 from synth.page import Html, join, tag
 from synth.still_checks import CHECKS
 from synth.two_view import MAX_ERROR_PX
@@ -41,44 +40,42 @@ _QUALITY = 62
 def steps_html(checked: Checked, errors: Sequence[StepErrors]) -> Html:
     """Each commanded step in words, with its key frames: how points moved, and where the command allows them."""
     assert checked.commanded is not None and checked.film is not None
-    of_step = [spans_of(checked, step) for step in checked.commanded.steps]
+    of_step = [parts_of(checked, step) for step in checked.commanded.steps]
     drawn = _drawn(checked.verdict, of_step)
-    frames = {n for span in drawn for n in (span.step.first, span.step.last)}
+    frames = {n for part in drawn for n in (part.step.first, part.step.last)}
     shots = _Shots(checked.film.size, _uris(checked.film, frames))
-    parts = [
-        _step(n, e, spans, [s for s in spans if s in drawn], checked, shots)
-        for n, (e, spans) in enumerate(zip(errors, of_step, strict=True))
+    steps = [
+        _step(n, e, parts, [part for part in parts if part in drawn], checked, shots)
+        for n, (e, parts) in enumerate(zip(errors, of_step, strict=True))
     ]
-    return tag("section", tag("h3", "Steps"), *parts)
+    return tag("section", tag("h3", "Steps"), *steps)
 
 
-def _drawn(verdict: Verdict, of_step: Sequence[Sequence[Span]]) -> list[Span]:
+def _drawn(verdict: Verdict, of_step: Sequence[Sequence[Part]]) -> list[Part]:
     """At most MOST_PAIRS: of steps that fail first, then of those left open, and the first part of each step first."""
     rank = {f.step: list(EFFECTS).index(f.effect) for f in reversed(verdict.findings)}
-    order = [
-        (rank.get(n, len(EFFECTS)), part, n, span) for n, spans in enumerate(of_step) for part, span in enumerate(spans)
-    ]
-    return [span for *_, span in sorted(order, key=lambda row: row[:3])[:MOST_PAIRS]]
+    order = [(rank.get(n, len(EFFECTS)), i, n, part) for n, parts in enumerate(of_step) for i, part in enumerate(parts)]
+    return [part for *_, part in sorted(order, key=lambda row: row[:3])[:MOST_PAIRS]]
 
 
 def _step(
-    n: int, errors: StepErrors, spans: Sequence[Span], drawn: Sequence[Span], checked: Checked, shots: _Shots
+    n: int, errors: StepErrors, parts: Sequence[Part], drawn: Sequence[Part], checked: Checked, shots: _Shots
 ) -> Html:
     own = dict.fromkeys(EFFECTS[f.effect] for f in checked.verdict.findings if f.step == n)
     marks = [tag("span", mark, class_=f"effect {mark}") for mark in own if mark != "note"]
     head = tag("h4", f"Step {n + 1}", tag("span", f" frames {errors.first} to {errors.last} ", class_="dim"), *marks)
-    left_out = len(spans) - len(drawn)
-    rest = tag("p", f"{left_out} of its {len(spans)} parts without pictures here", class_="small dim")
-    pairs = [_pair(span, checked, shots) for span in drawn]
+    left_out = len(parts) - len(drawn)
+    rest = tag("p", f"{left_out} of its {len(parts)} parts without pictures here", class_="small dim")
+    pairs = [_pair(part, checked, shots) for part in drawn]
     return tag(
         "div",
-        tag("div", head, tag("dl", *_facts(errors, spans), class_="facts"), rest if left_out else None),
+        tag("div", head, tag("dl", *_facts(errors, parts), class_="facts"), rest if left_out else None),
         tag("div", *pairs, class_="stack"),
         class_="step",
     )
 
 
-def _facts(errors: StepErrors, spans: Sequence[Span]) -> Iterator[Html]:
+def _facts(errors: StepErrors, parts: Sequence[Part]) -> Iterator[Html]:
     e = errors
     facts = {
         "told": e.told,
@@ -88,7 +85,7 @@ def _facts(errors: StepErrors, spans: Sequence[Span]) -> Iterator[Html]:
         "length": ""
         if math.isnan(e.length_m)
         else f"{e.length_m:.3g} m (sd {e.length_sd_m:.2g}), told {e.told_m:.3g} m",
-        "TSED": ", ".join(_agrees(span) for span in spans if span.agreement is not None),
+        "TSED": ", ".join(_agrees(part) for part in parts if part.agreement is not None),
     }
     for name, text in facts.items():
         if text:
@@ -101,12 +98,12 @@ def _off(value: float, sd: float) -> str:
     return f"{value:.2f} deg off" + (f" (sd {sd:.2f})" if math.isfinite(sd) else "")
 
 
-def _agrees(span: Span) -> str:
-    assert span.agreement is not None
-    if math.isnan(span.agreement.median_px):
+def _agrees(part: Part) -> str:
+    assert part.agreement is not None
+    if math.isnan(part.agreement.median_px):
         return "no matches"
-    word = "agrees" if span.agreement.is_consistent else "does not agree"
-    return f"{span.agreement.median_px:.2f} px over {span.agreement.num_matches} matches, {word}"
+    word = "agrees" if part.agreement.is_consistent else "does not agree"
+    return f"{part.agreement.median_px:.2f} px over {part.agreement.num_matches} matches, {word}"
 
 
 # --- its frames
@@ -153,9 +150,9 @@ def _uri(picture: Picture) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
-def _pair(span: Span, checked: Checked, shots: _Shots) -> Html:
+def _pair(part: Part, checked: Checked, shots: _Shots) -> Html:
     assert checked.evidence is not None and checked.commanded is not None
-    step, camera = span.step, checked.evidence.camera
+    step, camera = part.step, checked.evidence.camera
     T_first_last = checked.commanded.between(step.first, step.last)
     lines = (None, None)
     if T_first_last is not None:
@@ -171,25 +168,30 @@ def _pair(span: Span, checked: Checked, shots: _Shots) -> Html:
 
 
 def _fits(step: ExecutedStep, camera: PinholeCamera) -> Bool[NDArray, " n"] | None:
-    """Which points the executed motion explains; None where none is known, or only its turn."""
-    if step.view.kind == "none" and not step.is_still:
+    """Which points the executed motion explains, or the best of several; None where no motion is known."""
+    view = next(iter(step.view.candidates), step.view)
+    if view.kind == "none" and not step.is_still:
         return None
-    T_b_a = SE3.identity() if step.is_still else step.view.T_b_a
+    T_b_a = SE3.identity() if step.is_still else view.T_b_a
     fits = (motion_distance(step.matches, T_b_a, camera) <= MAX_ERROR_PX).numpy()
     # A move in an unknown direction is handed on as its turn alone, which its own inliers miss.
-    is_more = step.view.kind == "rotation" and not step.is_still and fits.sum() < step.view.inliers
+    is_more = view.kind == "rotation" and not step.is_still and fits.sum() < view.inliers
     return None if is_more else fits
 
 
 def _about(step: ExecutedStep, fits: Bool[NDArray, " n"] | None) -> str:
-    what = "tracked points" if step.matches is step.tracked else "features"
-    of = f"of {len(step.matches)} {what}"
-    if step.view.kind == "none" and fits is None:
-        return f"{len(step.matches)} {what}; the motion is unknown: {step.view.reason}"
+    """How many points fit what."""
+    view, count = step.view, step.view.inliers if fits is None else int(np.sum(fits))
+    of = f"of {len(step.matches)} {'tracked points' if step.matches is step.tracked else 'features'}"
+    if step.is_still:
+        return f"{count} {of} stay where they are"
+    if view.candidates:
+        return f"{count} {of} fit {len(view.candidates)} motions equally well: {view.reason}"
+    if view.kind == "none":
+        return f"none {of} fit a motion that can be told: {view.reason}"
     if fits is None:
-        return f"{step.view.inliers} {of} fit a move, but its direction is unknown: {step.view.reason}"
-    motion = {"rotation": "the turn seen"}.get(step.view.kind, "the motion seen")
-    return f"{int(np.sum(fits))} {of} {'stay where they are' if step.is_still else f'fit {motion}'}"
+        return f"{count} {of} fit a move of unknown direction: {view.reason}"
+    return f"{count} {of} fit {'the turn' if view.kind == 'rotation' else 'the motion'} seen"
 
 
 def frames_html(checked: Checked) -> Html:
