@@ -20,8 +20,8 @@ def check_page(title: str, cards: Sequence[Card], summary: Mapping[str, Any], mo
 
     Args:
         cards: of all trajectories; one that has no room on the page needs no `html`.
-        summary: as `summary_of` gives it; its `confusion` may also be a Counter of (commanded, executed) ways. Numbers
-            and texts are said as they are.
+        summary: as `summary_of` gives it; its `confusion` may also be a Counter of (commanded, executed) ways. Texts are
+            said as they are.
         most: cards that are shown.
     """
     order = sorted(cards, key=lambda card: (-card.badness, card.name))
@@ -118,8 +118,8 @@ def _fields(card: Card) -> dict[str, str]:
 def _counts(cards: Sequence[Card], summary: Mapping[str, Any]) -> Html | None:
     reasons = _reason_counts(cards)
     why = [join(tag("dt", f"{count} {reason}"), tag("dd", REASONS[reason])) for reason, count in reasons.items()]
-    facts = {name: value for name, value in summary.items() if isinstance(value, str | int | float)}
-    said = [join(tag("dt", name.replace("_", " ")), tag("dd", str(value))) for name, value in facts.items()]
+    facts = {name: value for name, value in summary.items() if isinstance(value, str)}
+    said = [join(tag("dt", name.replace("_", " ")), tag("dd", value)) for name, value in facts.items()]
     sections = (
         tag("section", tag("h3", "Why"), tag("dl", *why, class_="facts")) if why else None,
         _confusion(_pairs(summary.get("confusion", ()))),
