@@ -20,8 +20,8 @@ def check_page(title: str, cards: Sequence[Card], summary: Mapping[str, Any], mo
 
     Args:
         cards: of all trajectories; one that has no room on the page needs no `html`.
-        summary: as `summary_of` gives it; its `confusion` may also be a Counter of (commanded, executed) ways. Texts are
-            said as they are.
+        summary: as `summary_of` gives it; its `confusion` may also be a Counter of (commanded, executed) ways. Its
+            texts are said as they are.
         most: cards that are shown.
     """
     order = sorted(cards, key=lambda card: (-card.badness, card.name))

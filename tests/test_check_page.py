@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
+from base64 import b64decode
 from collections import Counter
 from dataclasses import replace
 from functools import cache
 from html import escape
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
 from films import film_of, noisy
+from PIL import Image
 from test_page import Reader, data_of
 
 from geom.actions import ActionKind, parse_actions
@@ -175,6 +179,19 @@ def test_card_says_what_was_found(told: str) -> None:
     assert len(re.findall(r"<h4>", made.html)) == 3
 
 
+def test_lines_in_a_card_are_those_of_the_command() -> None:
+    """A film that obeys has its points on them; one that turns the other way has them far off."""
+    right, wrong = (
+        [
+            statistics.median(map(float, re.findall(r"<title>([\d.]+) px off", pair)))
+            for pair in card_of(one).html.split('class="pair"')[1:]
+        ]
+        for one in (checked(), checked(MIRRORED))
+    )
+    assert len(right) == 3 and max(right) < 1.0
+    assert wrong[0] < 1.0 and wrong[1] > 20
+
+
 @pytest.mark.parametrize("told", [TOLD, MIRRORED])
 def test_row_says_the_measures(told: str) -> None:
     one = checked(told)
@@ -231,9 +248,9 @@ def test_film_is_read_once_for_all_pictures_and_not_all_steps_are_drawn() -> Non
 
     def frames() -> list[Picture]:
         reads.append(1)
-        return [np.full((240, 320, 3), n, np.uint8) for n in range(40)]
+        return [np.full((720, 960, 3), n, np.uint8) for n in range(40)]
 
-    film = Film("long", (320, 240), lambda: iter(frames()), 40)
+    film = Film("long", (960, 720), lambda: iter(frames()), 40)
     span = one.evidence.spans[0]
     spans = tuple(replace(span, step=replace(span.step, first=2 * n, last=2 * n + 2)) for n in range(15))
     steps = tuple(replace(one.commanded.steps[0], first=2 * n, last=2 * n + 2) for n in range(15))
@@ -252,6 +269,9 @@ def test_film_is_read_once_for_all_pictures_and_not_all_steps_are_drawn() -> Non
     )
     html = card_of(long).html
     assert reads == [1]
+    first = Reader(html).all("image")[0]
+    assert Image.open(BytesIO(b64decode((first["href"] or "").split(",")[1]))).size == (360, 270)
+    assert (first["width"], first["height"]) == ("960", "720")
     assert html.count('class="pair"') == MOST_PAIRS and html.count('class="step"') == 15
     assert html.count("1 of its 1 parts without pictures here") == 3
     assert 'aria-label="frame 30"' in html and 'aria-label="frame 26"' not in html
