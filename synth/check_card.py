@@ -169,6 +169,9 @@ def _about_plan(checked: Checked, known: Sequence[bool]) -> Iterator[str]:
     if not has_lengths(checked):
         by = "one unit a frame" if checked.commanded.T_world_cam is None else "the commanded lengths"
         yield f"Lengths are not seen: the steps shown are drawn with {by}."
+    steps = zip(checked.commanded.steps, checked.judgement.steps if checked.judgement else (), strict=True)
+    if num_unseen := sum(step.moves and done.kind == "rotation" for step, done in steps):
+        yield f"{num_unseen} moves show no direction and are drawn as turns alone."
     if not all(known):
         yield f"Gaps: {known.count(False)} of {len(known)} steps are unknown; after one the path goes on as commanded."
 

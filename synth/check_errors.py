@@ -98,12 +98,17 @@ def _errors(
         done.rotation_sd_deg,
         max(limits.turn_deg, limits.turn_share * math.degrees(so3.angle(told.R))),
         *drift,
-        math.degrees(direction_error(done.T_before_after.t, told.t)) if moves and done.moved else nan,
+        math.degrees(direction_error(_chord(done.T_before_after), _chord(told))) if moves and done.moved else nan,
         done.direction_sd_deg,
         float(told.t.norm()) if is_metric and moves else nan,
         float(done.T_before_after.t.norm()) if is_measured else nan,
         done.length_sd_m if is_measured else nan,
     )
+
+
+def _chord(T_before_after: SE3) -> Float[Tensor, 3]:
+    """The translation in the axes halfway through the turn, by which directions are judged."""
+    return so3.exp(so3.log(T_before_after.R) / 2).mT @ T_before_after.t
 
 
 def _shown(step: CommandedStep, done: Executed, checked: Checked) -> str:

@@ -12,7 +12,8 @@ from geom.actions import parse_actions
 from geom.camera import PinholeCamera
 from geom.scale import Scale
 from synth.check import Checked, check_clip, check_film
-from synth.check_page import Card, card_of, check_page
+from synth.check_card import Card, card_of
+from synth.check_page import check_page
 from synth.check_rows import row_of, table_of
 from synth.commanded import Commanded, commanded_of_actions, commanded_of_file
 from synth.files import json_bytes, write_whole
@@ -123,7 +124,7 @@ def answers(jobs: Sequence[Job], workers: int, with_cards: bool, progress: Calla
 def _answer(job: tuple[int, Job, bool]) -> tuple[int, Answer]:
     n, todo, with_card = job
     checked = todo.check()
-    return n, Answer(row_of(checked), card_of(checked) if with_card else None)
+    return n, Answer(row_of(checked), card_of(checked, todo.limits) if with_card else None)
 
 
 def write_report(out: Path, title: str, found: Sequence[Answer], summary: dict[str, Any], most: int) -> None:

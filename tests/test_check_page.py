@@ -157,6 +157,8 @@ def test_filters_know_every_reason_and_how_often_it_decides() -> None:
 def test_confusion_is_a_table_of_told_against_shown() -> None:
     counts = Counter({("left", "right"): 3, ("left", "left"): 7})
     text = check_page("films", [card("a", "pass")], {"confusion": counts, "read by": "hand"})
+    unread = check_page("films", [card("a", "pass")], {"left_out": {"no poses": 3}})
+    assert "3 clips" in unread and "no poses" in unread
     rows = [{"commanded": a, "executed": b, "steps": n} for (a, b), n in counts.items()]
     assert text == check_page("films", [card("a", "pass")], {"confusion": rows, "read by": "hand"})
     assert re.findall(r'<td class="(right|wrong)">(\d+)</td>', text) == [("right", "7"), ("wrong", "3")]
@@ -200,7 +202,8 @@ def test_row_says_the_measures(told: str) -> None:
     assert cells[2] == f"{100 * row['tsed']:.0f} %"
     turns, directions = ([step[key] for step in row["steps"]] for key in ("turn_off_deg", "direction_off_deg"))
     assert cells[3] == f"{max(turns):.1f} deg"
-    assert cells[4] == f"{max(off for off in directions if off is not None):.1f} deg"
+    worst = max(off for off in directions if off is not None)
+    assert cells[4].endswith(" deg") and float(cells[4][:-4]) == pytest.approx(worst, abs=0.15)
     moved = sum(step["length_m"] for step in row["steps"][::2]) / 0.7
     assert cells[5].endswith(" x") and float(cells[5][:-2]) == pytest.approx(moved, abs=0.01)
 
@@ -211,6 +214,8 @@ def test_errors_are_those_that_were_judged() -> None:
     mirrored = next(f for f in one.verdict.findings if f.reason == "mirrored turn")
     assert errors[1].turn_deg == mirrored.numbers["off_deg"] and errors[1].turn_sd_deg == mirrored.numbers["sd_deg"]
     assert errors[1].turn_limit_deg == mirrored.numbers["limit_deg"]
+    shift = next(f for f in one.verdict.findings if f.reason == "mirrored shift")
+    assert errors[2].direction_deg == pytest.approx(shift.numbers["off_deg"])
     drift, sd = max((e.drift_deg, e.drift_sd_deg) for e in errors)
     assert drift - DEFAULT.sure_sd * sd == pytest.approx(one.verdict.measures["drift_deg"])
     assert errors[0].told == "forward 0.4 m" and errors[1].told == "turn left 12.0 deg"
