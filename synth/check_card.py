@@ -171,7 +171,7 @@ def _about_plan(checked: Checked, known: Sequence[bool]) -> Iterator[str]:
         yield f"Lengths are not seen: the steps shown are drawn with {by}."
     steps = zip(checked.commanded.steps, checked.judgement.steps if checked.judgement else (), strict=True)
     if num_unseen := sum(step.moves and done.kind == "rotation" for step, done in steps):
-        yield f"{num_unseen} moves show no direction and are drawn as turns alone."
+        yield f"Moves without a direction that is seen, drawn as turns alone: {num_unseen}."
     if not all(known):
         yield f"Gaps: {known.count(False)} of {len(known)} steps are unknown; after one the path goes on as commanded."
 

@@ -120,7 +120,7 @@ def _counts(cards: Sequence[Card], summary: Mapping[str, Any]) -> Html | None:
     why = [join(tag("dt", f"{count} {reason}"), tag("dd", REASONS[reason])) for reason, count in reasons.items()]
     facts = {name: value for name, value in summary.items() if isinstance(value, str)}
     said = [join(tag("dt", name.replace("_", " ")), tag("dd", value)) for name, value in facts.items()]
-    left_out = [join(tag("dt", f"{num} clips"), tag("dd", cause)) for cause, num in summary.get("left_out", {}).items()]
+    left_out = [join(tag("dt", f"{num} x"), tag("dd", cause)) for cause, num in summary.get("left_out", {}).items()]
     sections = (
         tag("section", tag("h3", "Why"), tag("dl", *why, class_="facts")) if why else None,
         _confusion(_pairs(summary.get("confusion", ()))),

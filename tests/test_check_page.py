@@ -158,7 +158,7 @@ def test_confusion_is_a_table_of_told_against_shown() -> None:
     counts = Counter({("left", "right"): 3, ("left", "left"): 7})
     text = check_page("films", [card("a", "pass")], {"confusion": counts, "read by": "hand"})
     unread = check_page("films", [card("a", "pass")], {"left_out": {"no poses": 3}})
-    assert "3 clips" in unread and "no poses" in unread
+    assert "3 x" in unread and "no poses" in unread
     rows = [{"commanded": a, "executed": b, "steps": n} for (a, b), n in counts.items()]
     assert text == check_page("films", [card("a", "pass")], {"confusion": rows, "read by": "hand"})
     assert re.findall(r'<td class="(right|wrong)">(\d+)</td>', text) == [("right", "7"), ("wrong", "3")]
