@@ -30,6 +30,7 @@ from geom.epipolar import epipolar_distance as epipolar_distance
 from geom.epipolar import epipolar_lines as epipolar_lines
 from geom.epipolar import essential as essential
 from geom.epipolar import fundamental as fundamental
+from geom.epipolar import motion_distance as motion_distance
 from geom.epipolar import transfer_distance as transfer_distance
 from geom.inversion import planar_decomposition as planar_decomposition
 from geom.inversion import shortest_sequences as shortest_sequences

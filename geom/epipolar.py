@@ -21,6 +21,7 @@ from torch import Tensor
 
 from geom import so3
 from geom.camera import PinholeCamera
+from geom.homography import homography
 from geom.se3 import SE3
 
 _ROUNDINGS = 8
@@ -149,6 +150,23 @@ def transfer_distance(
         raise ValueError("H must have an inverse, got a singular matrix; was a fundamental matrix passed?")
     (uv_a, uv_b), known = _known(uv_a, uv_b)
     return ((_apart(uv_a, uv_b, H) + _apart(uv_b, uv_a, back)) / 2).where(known, math.nan)
+
+
+def motion_distance(
+    uv_a: Float[Tensor, "n 2"], uv_b: Float[Tensor, "n 2"], camera_a: PinholeCamera, T_b_a: SE3, camera_b: PinholeCamera
+) -> Float[Tensor, " n"]:
+    """Return how far matched pixels are from where a motion allows them to be, pixels; infinite where it does not.
+
+    `epipolar_distance`, or `transfer_distance` where the translation is exactly 0 and each pixel has one place.
+
+    Args:
+        T_b_a: takes a-coordinates to b-coordinates, without batch, as the cameras.
+    """
+    if bool((T_b_a.t == 0).all()):
+        off = transfer_distance(uv_a, uv_b, homography(camera_a, T_b_a, camera_b))
+    else:
+        off = epipolar_distance(uv_a, uv_b, fundamental(camera_a, T_b_a, camera_b))
+    return off.nan_to_num(math.inf)
 
 
 def _apart(uv: Tensor, uv_other: Tensor, H: Tensor) -> Tensor:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from geom.camera import PinholeCamera
-from geom.epipolar import epipolar_distance, fundamental, transfer_distance
-from geom.homography import homography
+from geom.epipolar import motion_distance
 from geom.se3 import SE3
 from synth.matches import Matches
 
@@ -59,12 +58,9 @@ def agreement(
     if not len(matches):
         return Agreement(math.nan, 0, False)
     uv_a, uv_b = torch.from_numpy(matches.uv_a), torch.from_numpy(matches.uv_b)
-    if bool((T_b_a.t == 0).all()):
-        off = transfer_distance(uv_a, uv_b, homography(camera_a, T_b_a, camera_b))
-    else:
-        off = epipolar_distance(uv_a, uv_b, fundamental(camera_a, T_b_a, camera_b))
+    off = motion_distance(uv_a, uv_b, camera_a, T_b_a, camera_b)
     # Without a place in the other picture a match is as far off as can be.
-    median = float(off.nan_to_num(math.inf).quantile(0.5, interpolation="higher"))
+    median = float(off.quantile(0.5, interpolation="higher"))
     return Agreement(median, len(matches), len(matches) >= min_matches and median < max_px)
 
 

@@ -36,7 +36,7 @@ class Checked:
         name: scene and clip, or the video's name.
         film: to draw from.
         notes: what had to be decided on the way, for people.
-        depth: of spans in metres, by their frames: how pictures and depths agree with the executed motion and, where it
+        depth_warp: of spans in metres, by their frames: how pictures and depths agree with the executed motion and, where it
             is in metres too, with the commanded one.
         evidence, judgement, path: None where the film could not be read; the verdict says why.
     """
@@ -48,7 +48,7 @@ class Checked:
     evidence: FilmEvidence | None = None
     judgement: Judgement | None = None
     path: ExecutedPath | None = None
-    depth: Mapping[tuple[int, int], Sequence[DepthAgreement]] = field(default_factory=dict)
+    depth_warp: Mapping[tuple[int, int], Sequence[DepthAgreement]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -97,12 +97,12 @@ def check_film(
     evidence = gather(film, camera, commanded.key_frames, z_depth, lens_sd=lens_sd)
     judgement = judge(evidence, commanded, limits)
     path = executed_path([_link(span.step) for span in evidence.spans], evidence.camera)
-    depth = _depth(film, evidence, commanded, z_depth) if z_depth else {}
+    warped = _depth_warp(film, evidence, commanded, z_depth) if z_depth else {}
     notes = (*commanded.notes, *notes, *path.reasons)
-    return Checked(name, judgement.verdict, film, commanded, evidence, judgement, path, depth, notes)
+    return Checked(name, judgement.verdict, film, commanded, evidence, judgement, path, warped, notes)
 
 
-def _depth(
+def _depth_warp(
     film: Film, evidence: FilmEvidence, commanded: Commanded, z_depth: DepthOf
 ) -> dict[tuple[int, int], list[DepthAgreement]]:
     steps = [span.step for span in evidence.spans if span.step.view.kind == "metric"]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from geom import so3
 from geom.camera import PinholeCamera
-from geom.epipolar import epipolar_lines, fundamental
+from geom.epipolar import epipolar_lines, fundamental, motion_distance
 from geom.homography import homography
 from geom.se3 import SE3
-from synth.check_errors import Path, motion_distance
+from synth.check_errors import Path
 from synth.drawings import num, point, scale_bar, wedge
 from synth.matches import Matches
 from synth.page import Html, tag
@@ -78,7 +78,8 @@ def lines_svg(points: Matches, T_b_a: SE3, camera: PinholeCamera, size: tuple[in
     """
     chosen = _some(len(points), MOST_LINES)
     some = Matches(points.uv_a[chosen], points.uv_b[chosen])
-    off = motion_distance(some, T_b_a, camera).tolist()
+    uv = torch.from_numpy(some.uv_a), torch.from_numpy(some.uv_b)
+    off = motion_distance(*uv, camera, T_b_a, camera).tolist()
     told = _places(some, T_b_a, camera) if bool((T_b_a.t == 0).all()) else _cut_lines(some, T_b_a, camera, size)
     hues = [f"--hue:{round(n * _TURN) % 360}" for n in range(len(chosen))]
     first = [tag("path", d=f"M{point(a)}h0", class_="dot", style=hue) for a, hue in zip(some.uv_a, hues, strict=True)]

@@ -7,23 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from geom import so3
-from geom.camera import PinholeCamera
-from geom.epipolar import epipolar_distance, fundamental, transfer_distance
-from geom.homography import homography
 from geom.pose_error import direction_error, rotation_error
 from geom.se3 import SE3
 from synth.agreement import Agreement
 from synth.check import Checked
 from synth.commanded import Commanded, CommandedStep
-from synth.compliance import UNKNOWN, in_words
+from synth.compliance import UNKNOWN, chord, in_words
 from synth.executed import ExecutedStep
 from synth.judge_steps import Executed
-from synth.matches import Matches
 from synth.verdict import Limits
 
 
@@ -98,17 +91,12 @@ def _errors(
         done.rotation_sd_deg,
         max(limits.turn_deg, limits.turn_share * math.degrees(so3.angle(told.R))),
         *drift,
-        math.degrees(direction_error(_chord(done.T_before_after), _chord(told))) if moves and done.moved else nan,
+        math.degrees(direction_error(chord(done.T_before_after), chord(told))) if moves and done.moved else nan,
         done.direction_sd_deg,
         float(told.t.norm()) if is_metric and moves else nan,
         float(done.T_before_after.t.norm()) if is_measured else nan,
         done.length_sd_m if is_measured else nan,
     )
-
-
-def _chord(T_before_after: SE3) -> Float[Tensor, 3]:
-    """The translation in the axes halfway through the turn, by which directions are judged."""
-    return so3.exp(so3.log(T_before_after.R) / 2).mT @ T_before_after.t
 
 
 def _shown(step: CommandedStep, done: Executed, checked: Checked) -> str:
@@ -142,20 +130,6 @@ def length_ratio(errors: Sequence[StepErrors]) -> float:
     seen = [(e.told_m, e.length_m) for e in errors if math.isfinite(e.length_m)]
     told, made = (np.array([pair[i] for pair in seen]) for i in (0, 1))
     return float(told @ made / (told @ told)) if len(seen) else math.nan
-
-
-# --- points
-
-
-def motion_distance(points: Matches, T_b_a: SE3, camera: PinholeCamera) -> Float[Tensor, " n"]:
-    """Return how far matched pixels are from where a motion allows them to be, pixels; infinite where it does not.
-
-    The symmetric distance from the epipolar line, or from its place where the motion is a turn alone.
-    """
-    uv_a, uv_b = torch.from_numpy(points.uv_a), torch.from_numpy(points.uv_b)
-    if bool((T_b_a.t == 0).all()):
-        return transfer_distance(uv_a, uv_b, homography(camera, T_b_a, camera)).nan_to_num(math.inf)
-    return epipolar_distance(uv_a, uv_b, fundamental(camera, T_b_a, camera)).nan_to_num(math.inf)
 
 
 # --- the path

@@ -25,7 +25,7 @@ from geom.scale import Scale
 from synth.agreement import Agreement
 from synth.check import Checked
 from synth.commanded import CommandedStep
-from synth.compliance import in_words
+from synth.compliance import chord, in_words
 from synth.depth_agreement import DepthAgreement
 from synth.film_evidence import Span
 from synth.judge_steps import Executed
@@ -67,7 +67,7 @@ def _of_film(checked: Checked) -> dict[str, Any]:
         },
         "compliance": _compliance(checked),
         "path": _path(checked),
-        "depth_warp": [_warp(pair, found) for pair, found in sorted(checked.depth.items())],
+        "depth_warp": [_warp(pair, found) for pair, found in sorted(checked.depth_warp.items())],
     }
 
 
@@ -132,7 +132,7 @@ def _step(told: CommandedStep, done: Executed, spans: Sequence[tuple[Span, Agree
     own = [pair for pair in spans if told.first <= pair[0].step.first and pair[0].step.last <= told.last]
     agreed = [agreement for _, agreement in own if agreement is not None]
     T, known = told.T_before_after, done.kind != "none"
-    has_way = known and T is not None and done.moved and bool(T.t.norm() > 0)
+    has_way = known and done.moved and T is not None and bool(T.t.norm() > 0)
     return {
         "frames": [told.first, told.last],
         "commanded": str(told.way) if T is None else in_words(T, "units"),
@@ -142,7 +142,7 @@ def _step(told: CommandedStep, done: Executed, spans: Sequence[tuple[Span, Agree
         "matches": done.num_matches,
         "turn_off_deg": math.degrees(rotation_error(done.T_before_after, T)) if known and T is not None else None,
         "turn_sd_deg": done.rotation_sd_deg,
-        "direction_off_deg": math.degrees(direction_error(done.T_before_after.t, T.t)) if has_way and T else None,
+        "direction_off_deg": math.degrees(direction_error(chord(done.T_before_after), chord(T))) if has_way else None,
         "direction_sd_deg": done.direction_sd_deg if done.moved else None,
         "length_m": float(done.T_before_after.t.norm()) if done.kind == "metric" else None,
         "length_sd_m": done.length_sd_m if done.kind == "metric" else None,

@@ -11,6 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Float
+from torch import Tensor
+
 from geom import so3
 from geom.actions import ActionKind
 from geom.se3 import SE3
@@ -66,6 +69,14 @@ def way_of(T_before_after: SE3, *, min_turn_deg: float | int = MIN_TURN_DEG, min
         parts = (("x", right), ("z", ahead))
         kinds |= {ActionKind.of(axis, part) for axis, part in parts if abs(part) >= MIN_SHARE * larger > 0}
     return Way(frozenset(kinds))
+
+
+def chord(T_before_after: SE3) -> Float[Tensor, " 3"]:
+    """Return the translation in the axes that the camera has halfway through its turn.
+
+    There it points where the camera was told to go, whether it also turned rightly or not.
+    """
+    return so3.exp(so3.log(T_before_after.R) / 2).mT @ T_before_after.t
 
 
 def in_words(T_before_after: SE3, unit: str | None = None) -> str:

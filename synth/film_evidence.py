@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool
-from numpy.typing import NDArray
 
 from geom.camera import PinholeCamera
-from geom.epipolar import epipolar_distance, fundamental, transfer_distance
-from geom.homography import homography
-from geom.se3 import SE3
+from geom.epipolar import motion_distance
 from synth.executed import MIN_LEFT, DepthOf, ExecutedStep, executed_steps
 from synth.film import Film, Picture
 from synth.focal import Focal, focal_length
@@ -125,17 +121,9 @@ def others_share(tracked: Matches, view: TwoView, camera: PinholeCamera, max_px:
         return float("nan")
     from scipy.spatial import KDTree
 
-    missing = _misses(tracked, view.T_b_a, camera, max_px, turns=view.kind == "rotation")
+    uv_a, uv_b = torch.from_numpy(tracked.uv_a), torch.from_numpy(tracked.uv_b)
+    missing = (motion_distance(uv_a, uv_b, camera, view.T_b_a, camera) > max_px).numpy()
     _, near = KDTree(tracked.uv_a).query(tracked.uv_a, k=_NEIGHBOURS + 1)
     together = float((missing & (missing[np.asarray(near)[:, 1:]].mean(1) >= _MOST_OF)).mean())
     # A move in an unknown direction is handed on as its turn alone, which its own inliers miss.
     return min(together, 1 - view.inliers / view.num_matches)
-
-
-def _misses(tracked: Matches, T_b_a: SE3, camera: PinholeCamera, max_px: float, *, turns: bool) -> Bool[NDArray, " n"]:
-    uv_a, uv_b = torch.from_numpy(tracked.uv_a), torch.from_numpy(tracked.uv_b)
-    if turns:
-        off = transfer_distance(uv_a, uv_b, homography(camera, T_b_a, camera))
-    else:
-        off = epipolar_distance(uv_a, uv_b, fundamental(camera, T_b_a, camera))
-    return np.asarray(off.nan_to_num(float("inf")) > max_px)

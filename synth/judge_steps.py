@@ -7,14 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from torch import Tensor
-
 from geom import so3
 from geom.actions import ActionKind
 from geom.pose_error import direction_error, rotation_error
 from geom.se3 import SE3
 from synth.commanded import Commanded, CommandedStep
-from synth.compliance import MIN_TURN_DEG, Way, in_words, way_of
+from synth.compliance import MIN_TURN_DEG, Way, chord, in_words, way_of
 from synth.executed import SURE_SD, ExecutedStep
 from synth.two_view import TwoView
 from synth.verdict import Finding, Limits
@@ -58,7 +56,10 @@ class Executed:
     @property
     def way(self) -> Way | None:
         """Where the camera went, in the words of commands; None where the pictures do not say."""
-        return None if self.kind == "none" else way_of(self.T_before_after, min_turn_deg=self.least_turn_deg)
+        if self.kind == "none":
+            return None
+        least_m = SURE_SD * self.length_sd_m if self.kind == "metric" else 0.0
+        return way_of(self.T_before_after, min_turn_deg=self.least_turn_deg, min_m=least_m)
 
     def through(self, lens_sd: float) -> Executed:
         """The same where the focal length is only known up to this relative standard deviation; infinite is a guess.
@@ -207,13 +208,13 @@ def _judge_move(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
     if not done.moved:
         _judge_no_parallax(judged, n, told, done, limits)
         return
-    way, sd = _chord(done.T_before_after), _or_0(done.direction_sd_deg)
-    off = math.degrees(direction_error(way, _chord(told)))
+    way, sd = chord(done.T_before_after), _or_0(done.direction_sd_deg)
+    off = math.degrees(direction_error(way, chord(told)))
     judged.measure("direction_deg", off, limits.sure_sd * sd)
     said, shown = in_words(told), in_words(done.T_before_after)
     numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limits.direction_deg}
     if off - limits.sure_sd * sd > limits.direction_deg:
-        mirrored = math.degrees(direction_error(way, _chord(_mirrored(told))))
+        mirrored = math.degrees(direction_error(way, chord(_mirrored(told))))
         is_mirrored = mirrored < min(limits.direction_deg, off / 2)
         text = f"told to go {said}, but the camera went {shown}: {off:.0f} deg off (sd {sd:.1f} deg)"
         reason = "mirrored shift" if is_mirrored else "direction"
@@ -299,15 +300,6 @@ def _part(kind: ActionKind, span: ExecutedStep) -> tuple[float, float] | None:
     half = heading / 2
     along = x * math.cos(half) - z * math.sin(half) if kind.axis == "x" else x * math.sin(half) + z * math.cos(half)
     return kind.sign * along, math.radians(span.view.direction_sd_deg) * math.sqrt(max(0.0, 1 - along**2))
-
-
-def _chord(T_before_after: SE3) -> Tensor:
-    """The translation in the axes that the camera has halfway through its turn.
-
-    There it points where the camera was told to go, whether it also turned rightly or not (`synth.compliance`).
-    """
-    half = so3.exp(so3.log(T_before_after.R) / 2)
-    return half.mT @ T_before_after.t
 
 
 def _mirrored(T: SE3) -> SE3:

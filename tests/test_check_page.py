@@ -21,13 +21,14 @@ from test_page import Reader, data_of
 
 from geom.actions import ActionKind, parse_actions
 from geom.camera import PinholeCamera
+from geom.epipolar import motion_distance
 from geom.scale import Scale
 from geom.se3 import SE3
 from synth.check import Checked, check_film
 from synth.check_card import OUTCOMES, Card, badness, card_of
 from synth.check_drawings import MOST_LINES, Curve, curve_svg, cut_line, lines_svg, plan_svg, row_svg, tracks_svg
 from synth.check_errors import Path as Way3
-from synth.check_errors import commanded_path, executed_path, motion_distance, step_errors
+from synth.check_errors import commanded_path, executed_path, step_errors
 from synth.check_page import check_page
 from synth.check_rows import row_of
 from synth.check_strips import MOST_PAIRS
@@ -323,7 +324,8 @@ def test_a_line_of_another_motion_misses_its_point_by_what_is_said() -> None:
     _, second = lines_svg(points, MOTIONS["sideways"], CAMERA, (320, 240))
     said = [float(off) for off in re.findall(r"<title>([\d.]+) px off", second)]
     chosen = list(range(0, 60, 6))
-    off = motion_distance(points, MOTIONS["sideways"], CAMERA)[chosen]
+    uv = torch.from_numpy(points.uv_a), torch.from_numpy(points.uv_b)
+    off = motion_distance(*uv, CAMERA, MOTIONS["sideways"], CAMERA)[chosen]
     assert said == pytest.approx(off.tolist(), abs=0.006) and max(said) > 2
 
 
