@@ -303,6 +303,91 @@ def warp_gpu(result: dict[str, Any]) -> str:
     )
 
 
+def calibrate(result: dict[str, Any]) -> str:
+    """Section on the choice of the check's limits."""
+    rows = []
+    for name, limit in result["limits"].items():
+        in_use = next(point for point in limit["curve"] if point["limit"] == _rounded(limit["in_use"]))
+        found = ", ".join(f"{fault} {share:.1%}" for fault, share in in_use["found"].items())
+        numbers = (limit[key] for key in ("correct_99.8", "smallest_fault_5", "chosen", "in_use"))
+        rows.append([f"`{name}`", *(f"{number:g}" for number in numbers), f"{in_use['false_alarms']:.1%}", found])
+    head = [
+        "limit",
+        "99.8 % of correct films below",
+        "95 % of the first fault above",
+        "between",
+        "in use",
+        "alarms",
+        "found",
+    ]
+    return "\n".join(
+        [
+            f"## Limits of the check, from {result['films']} simulated films and {result['sequences']} sequences of them\n",
+            "How far what has a limit is surely off, in correct films and in those with the fault it is to find. Limits"
+            " in use are the number between, rounded; what they find there. Curves are in the JSON.\n",
+            table(head, rows),
+            "`python benchmarks/calibrate.py` writes results/calibrate.json.\n",
+        ]
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def check(result: dict[str, Any]) -> str:
+    """Section on what the check finds."""
+    correct = [
+        [way, r["films"], _interval(r["false_alarms"]), _interval(r["undecided"])]
+        for way, r in result["correct"].items()
+    ]
+    asked = [
+        [name, r["films"], f"{r['auroc']:.4f}", f"{r['fail']:.1%}", f"{r['undecided']:.1%}", f"{r['own_reason']:.1%}"]
+        for name, r in result["asked"].items()
+    ]
+    faults = [
+        [
+            r["fault"],
+            r["size"],
+            "depth" if r["depth"] else "pictures",
+            r["films"],
+            f"{r['fail']:.1%}",
+            f"{r['undecided']:.1%}",
+            f"{r['own_reason']:.1%}",
+            f"{r['auroc']:.3f}",
+        ]
+        for r in result["faults"]
+    ]
+    speed, peer = result["speed"], result["speed"]["pycolmap"]
+    width, height = speed["size"]
+    against = (
+        f"a reconstruction of the same frames by pycolmap {peer['version']} (SIFT, sequential matching, incremental"
+        f" mapping) {peer['frames_per_second']:g}, with {peer['registered']} of {speed['frames']} frames placed"
+        if peer
+        else "pycolmap was not installed"
+    )
+    return "\n".join(
+        [
+            f"## The check on {result['films']} simulated films that no limit was chosen on, {result['sequences']} sequences\n",
+            "Films of 320 x 240, noise and JPEG; shares with 95 % intervals.\n",
+            table(["correct films", "number", "false alarms", "undecided"], correct),
+            "Faults of at least 0.2 m at 3 m depth, or 10 degrees:\n",
+            table(["fault", "films", "AUROC", "fail", "undecided", "own reason"], asked),
+            "All faults by size, down to those that nobody could see; what spoils pictures alone is to be noted, not to"
+            " fail:\n",
+            table(["fault", "size", "from", "films", "fail", "undecided", "own reason", "AUROC"], faults),
+            f"Speed at {width} x {height}, every frame used, decoding included: {spread(speed['check_frames_per_second'])}"
+            f" frames/s; {against}.\n",
+            "`python benchmarks/check.py` writes results/check.json.\n",
+        ]
+    )
+
+
+def _interval(value: dict[str, Any]) -> str:
+    low, high = value["interval"]
+    return f"{value['share']:.1%} ({low:.1%} to {high:.1%})"
+
+
 def executed(result: dict[str, Any]) -> str:
     """Section on the motion that pictures show."""
 
@@ -353,6 +438,8 @@ SECTIONS = {
     "recorded": recorded,
     "warp": warp,
     "warp_gpu": warp_gpu,
+    "calibrate": calibrate,
+    "check": check,
     "executed": executed,
 }
 

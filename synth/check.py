@@ -36,8 +36,8 @@ class Checked:
         name: scene and clip, or the video's name.
         film: to draw from.
         notes: what had to be decided on the way, for people.
-        depth_warp: of spans in metres, by their frames: how pictures and depths agree with the executed motion and, where it
-            is in metres too, with the commanded one.
+        depth_warp: of spans in metres, by their frames: how pictures and depths agree with the executed motion and,
+            where it is in metres too, with the commanded one.
         evidence, judgement, path: None where the film could not be read; the verdict says why.
     """
 

@@ -54,12 +54,13 @@ def _of_film(checked: Checked) -> dict[str, Any]:
     assert checked.commanded and checked.evidence and checked.judgement and checked.film
     steps = zip(checked.commanded.steps, checked.judgement.steps, strict=True)
     spans = list(zip(checked.evidence.spans, checked.judgement.agreements, strict=True))
+    unit = "m" if checked.commanded.scale.is_metric else "units"
     return {
         "frames": len(checked.evidence.look.change),
         "image_size": list(checked.film.size),
         "K": checked.evidence.camera.K.tolist(),
         "tsed": checked.tsed,
-        "steps": [_step(told, done, spans) for told, done in steps],
+        "steps": [_step(told, done, spans, unit) for told, done in steps],
         "executed": _executed(checked.judgement.steps),
         "scale": {
             "commanded": checked.commanded.scale.to_dict(),
@@ -128,21 +129,24 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _step(told: CommandedStep, done: Executed, spans: Sequence[tuple[Span, Agreement | None]]) -> dict[str, Any]:
+def _step(
+    told: CommandedStep, done: Executed, spans: Sequence[tuple[Span, Agreement | None]], unit: str
+) -> dict[str, Any]:
     own = [pair for pair in spans if told.first <= pair[0].step.first and pair[0].step.last <= told.last]
     agreed = [agreement for _, agreement in own if agreement is not None]
     T, known = told.T_before_after, done.kind != "none"
-    has_way = known and done.moved and T is not None and bool(T.t.norm() > 0)
+    is_way = known and done.moved and T is not None and bool(T.t.norm() > 0)
+    way_off = math.degrees(direction_error(chord(done.T_before_after), chord(T))) if is_way and T else None
     return {
         "frames": [told.first, told.last],
-        "commanded": str(told.way) if T is None else in_words(T, "units"),
+        "commanded": str(told.way) if T is None else in_words(T, unit),
         "executed": in_words(done.T_before_after, "m" if done.kind == "metric" else None) if known else None,
         "kind": done.kind,
         "reason": done.reason,
         "matches": done.num_matches,
         "turn_off_deg": math.degrees(rotation_error(done.T_before_after, T)) if known and T is not None else None,
         "turn_sd_deg": done.rotation_sd_deg,
-        "direction_off_deg": math.degrees(direction_error(chord(done.T_before_after), chord(T))) if has_way else None,
+        "direction_off_deg": way_off,
         "direction_sd_deg": done.direction_sd_deg if done.moved else None,
         "length_m": float(done.T_before_after.t.norm()) if done.kind == "metric" else None,
         "length_sd_m": done.length_sd_m if done.kind == "metric" else None,
