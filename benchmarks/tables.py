@@ -51,8 +51,8 @@ def focal(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"## The focal length that films show, {result['rooms']} rooms that nothing was tuned on\n",
-            "Fields of view of 45 to 100 degrees, 480 x 360, corners followed through every frame. A motion that does not"
-            " tell it is to say so.\n",
+            "Fields of view of 45 to 100 degrees, 480 x 360, corners followed through every frame. A motion that does"
+            " not tell it is to say so.\n",
             table(["film", "films", "told", "error: median (90 %, max)", "within 1 / 2 / 3 of its own sd"], rows),
             f"A stated focal length that is wrong is found in films that tell it: {wrong}; right ones accused:"
             f" {result['right_accused']:.0%}. Seconds a film: {seconds['median']:g}, at most {seconds['max']:g}.\n",
@@ -88,7 +88,7 @@ def executed_path(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"## The path that a clip shows, {result['rooms']} rooms that nothing was tuned on\n",
-            "Arcs, zigzags, turns and sideways moves of 5 to 8 key frames, 480 x 360; chained, and refined as a whole.\n",
+            "Arcs, zigzags, turns and sideways moves of 5 to 8 key frames, 480 x 360; chained or refined.\n",
             table(head, rows),
             "`python benchmarks/executed_path.py` writes results/executed_path.json.\n",
         ]

@@ -59,7 +59,9 @@ class Executed:
         if self.kind == "none":
             return None
         least_m = SURE_SD * self.length_sd_m if self.kind == "metric" else 0.0
-        return way_of(self.T_before_after, min_turn_deg=self.least_turn_deg, min_m=least_m)
+        way = way_of(self.T_before_after, min_turn_deg=self.least_turn_deg, min_m=least_m)
+        # A turn alone, by nothing, of points that do move: in some direction that is not seen.
+        return None if self.kind == "rotation" and not way.kinds else way
 
     def through(self, lens_sd: float) -> Executed:
         """The same where the focal length is only known up to this relative standard deviation; infinite is a guess.
