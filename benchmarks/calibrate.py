@@ -30,7 +30,7 @@ STEPS = 15
 """Points of an operating curve."""
 
 FAULTS = {
-    "turn_deg": ("turns x0.8", "turns x0.5", "turns x1.25", "mirrored turn all", "dropped step a turn"),
+    "turn_deg": ("mirrored turn one step", "turns x0.5", "turns x0.8", "turns x1.25", "dropped step a turn"),
     "direction_deg": ("mirrored shift one step", "swapped steps two"),
     "length_share": ("moves x0.8", "moves x1.25", "moves x0.5", "moves x2"),
     "stray_deg": ("swapped steps two", "moving objects 30 %"),
@@ -70,20 +70,20 @@ def main() -> None:
 
 
 def reached_by(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], np.ndarray]:
-    """(limit, fault with size, `none` for correct films) to the measures reached, sorted; those not measured are 0."""
+    """(limit, fault with size, `none` for correct films) to the measures reached, sorted, where there are any."""
     reached: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         name = f"{row['fault']} {row['size']}".strip()
         for limit in FAULTS:
-            if limit != "length_share" or row["depth"]:
-                value = row["measures"].get(limit, 0.0)
-                reached[limit, name].append(math.inf if value is None else value)
+            value = row["measures"].get(limit)
+            if value is not None and (limit != "length_share" or row["depth"]):
+                reached[limit, name].append(value)
     return {key: np.sort(values) for key, values in reached.items()}
 
 
 def curve_of(limit: str, reached: dict[tuple[str, str], np.ndarray]) -> dict[str, Any]:
     """What correct and faulty films reach, the choice between them, and the operating curve."""
-    correct, first = reached[limit, "none"], reached[limit, FAULTS[limit][0]]
+    correct, first = reached.get((limit, "none"), np.zeros(1)), reached[limit, FAULTS[limit][0]]
     below, above = (float(np.quantile(v, q, method="higher")) for v, q in ((correct, CORRECT), (first, FOUND)))
     chosen = math.sqrt(max(below, 1e-3) * above) if above > below else below
     top = float(min(max(np.quantile(first[np.isfinite(first)], 0.9), chosen * 2), chosen * 1e3))

@@ -22,7 +22,7 @@ from synth.judge import judge
 from synth.verdict import Limits
 
 SCALE = Scale("metric", "simulated")
-SHARE = 1 / 3
+SHARE = 1 / 4
 """Of the faults that spoil pictures are planted in each film, which takes a second each; of all others each one."""
 _STREAM = 77
 

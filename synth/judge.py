@@ -159,17 +159,21 @@ def _share_off(ratio: float, margin: float) -> float:
 
 def _judge_drift(judged: Judged, steps: Sequence[CommandedStep], done: Sequence[Executed], limits: Limits) -> None:
     """Errors of the turns since the first frame, while all of them are known."""
-    executed, told, square = SE3.identity(), SE3.identity(), 0.0
-    worst = 0.0, 0.0, 0
+    executed, told, square, turned = SE3.identity(), SE3.identity(), 0.0, 0.0
+    worst = 0.0, 0.0, 0.0, 0
     for n, (step, one) in enumerate(zip(steps, done, strict=True)):
         if step.T_before_after is None or one.kind == "none":
             break
         executed, told = executed @ one.T_before_after, told @ step.T_before_after
         square += one.rotation_sd_deg**2 if math.isfinite(one.rotation_sd_deg) else 0.0
-        worst = max(worst, (math.degrees(rotation_error(executed, told)), math.sqrt(square), n))
-    off, sd, n = worst
-    judged.measure("drift_deg", off, limits.sure_sd * sd)
-    if off - limits.sure_sd * sd <= limits.drift_deg:
+        turned += math.degrees(so3.angle(step.T_before_after.R))
+        # In times of its limit, so that the worst frame is the one that exceeds it most.
+        unit = max(1.0, limits.turn_share * turned / limits.drift_deg)
+        off, sd = math.degrees(rotation_error(executed, told)), math.sqrt(square)
+        worst = max(worst, ((off - limits.sure_sd * sd) / unit, off, sd, n))
+    sure, off, sd, n = worst
+    judged.measure("drift_deg", sure)
+    if sure <= limits.drift_deg:
         return
     rate = _even_drift(steps, done, limits)
     others = {f.reason for f in judged.findings if f.effect == "fails"} - {"turn", "missing", "mirrored turn"}
@@ -227,13 +231,13 @@ def _judge_lens(judged: Judged, evidence: FilmEvidence, commanded: Commanded, li
 def _judge_frames(judged: Judged, evidence: FilmEvidence, commanded: Commanded, limits: Limits) -> None:
     found = {name: check(evidence.look) for name, check in CHECKS.items()}
     for n, step in enumerate(commanded.steps):
-        frozen = [f for f in found["frozen"].suspicious if step.first < f <= step.last]
-        share = len(frozen) / (step.last - step.first)
         if not step.way.kinds:
             continue
+        frozen = _longest_run([f for f in found["frozen"].suspicious if step.first < f <= step.last])
+        share = len(frozen) / (step.last - step.first) if len(frozen) >= _LEAST_RUN else 0.0
         judged.measure("frozen_share", share)
         if share > limits.frozen_share:
-            text = f"step {n + 1}: {len(frozen)} of its {step.last - step.first} frames repeat the one before"
+            text = f"step {n + 1}: {len(frozen)} of its {step.last - step.first} frames in a row repeat the one before"
             numbers = {"frames": frozen[:20], "share": share}
             judged.findings.append(Finding("frozen", "fails", f"{text}, from frame {frozen[0]} on", n, numbers))
     last = commanded.steps[-1].last
@@ -246,6 +250,17 @@ def _judge_frames(judged: Judged, evidence: FilmEvidence, commanded: Commanded, 
         if frames := [f for f in found[name].suspicious if f <= last]:
             text = f"frames that {_SAID[name]}: {len(frames)}, the first is frame {frames[0]}"
             judged.findings.append(Finding(name, "note", text, None, {"frames": frames[:20]}))
+
+
+_LEAST_RUN = 3
+"""Repeated frames in a row: one or two are what is repeated where a rate of frames is converted."""
+
+
+def _longest_run(frames: Sequence[int]) -> list[int]:
+    runs: list[list[int]] = [[]]
+    for frame in frames:
+        runs = [*runs[:-1], [*runs[-1], frame]] if runs[-1][-1:] == [frame - 1] else [*runs, [frame]]
+    return max(runs, key=len)
 
 
 _SAID = {

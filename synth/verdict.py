@@ -52,28 +52,29 @@ class Limits:
         ValueError: if one is not positive; it is named first.
     """
 
-    turn_deg: float = 3.0
+    turn_deg: float = 2.0
     """Angle between the commanded and the executed turn of a step, degrees."""
     turn_share: float = 0.1
     """The same as a share of the commanded turn; the larger counts (policy: generators are not exact)."""
-    direction_deg: float = 20.0
+    direction_deg: float = 30.0
     """Angle between the commanded and the executed direction of a step's move, degrees."""
-    length_share: float = 0.12
+    length_share: float = 0.09
     """Lengths may be longer by this share, or shorter by the inverse."""
-    stray_deg: float = 1.0
+    stray_deg: float = 1.2
     """Median parallax, degrees, of a step that is to turn in place."""
     far: float = 200.0
-    """The scene is taken to be nearer than this many lengths of a commanded move."""
-    drift_deg: float = 4.0
-    """Error of all turns so far, degrees."""
-    frozen_share: float = 0.15
-    """Of a moving step's frames."""
-    others_share: float = 0.12
+    """The scene is taken to be nearer than this many lengths of a commanded move (policy: a landscape is far)."""
+    drift_deg: float = 2.5
+    """Error of all turns so far, degrees; where it is more, `turn_share` of all that was to be turned."""
+    frozen_share: float = 0.25
+    """Longest run of frozen frames in a moving step, of its frames."""
+    others_share: float = 0.1
     """Of the tracked points."""
-    focal_share: float = 0.08
+    focal_share: float = 0.05
     """By which the focal length may be longer, or shorter by the inverse."""
-    dissimilarity: float = 0.6
-    """1 less the structural similarity of a path's end to its start, where it returns."""
+    dissimilarity: float = 0.3
+    """1 less the structural similarity of a path's end to its start, where it returns (policy: as much as the smallest
+    fault allows, because generators paint details anew)."""
     cuts: float = 0.5
     """Not one."""
     not_rigid: float = 0.5

@@ -49,10 +49,10 @@ def seen(T_world_a: SE3, T_world_b: SE3, seed: int, noise: float = 0.2) -> tuple
     rng = np.random.default_rng(seed)
     a, b = (uv[both].numpy() + rng.normal(0, noise, (int(both.sum()), 2)) for uv in (uv_a, uv_b))
     z_depth = np.full((CAMERA.height, CAMERA.width), np.nan)
-    for (u, v), p in zip(a, T_world_a.inverse().act(scene()[both]), strict=True):
+    for (u, v), p in zip(a[:160], T_world_a.inverse().act(scene()[both]), strict=False):
         u0, v0 = (int(np.clip(x - 0.5, 0, size - 2)) for x, size in ((u, CAMERA.width), (v, CAMERA.height)))
         z_depth[v0 : v0 + 2, u0 : u0 + 2] = float(p[2])
-    return Matches(a[:400], b[:400]), z_depth
+    return Matches(a[:160], b[:160]), z_depth
 
 
 @cache
