@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
+from geom.actions import ActionSequence
+from geom.inversion import NotPlanarError, planar_decomposition
 from geom.pose_error import (
     accumulated,
     camera_ctrl,
@@ -166,13 +168,28 @@ def scale_of(steps: Iterable[Executed]) -> Scale:
     return Scale("unknown", "pictures without depth show no lengths")
 
 
+def executed_actions(steps: Sequence[Executed]) -> ActionSequence | None:
+    """What the camera did, in the vocabulary of commands; None where a motion or a length is not known, or not planar.
+
+    Moves to a centimetre, turns to a degree.
+    """
+    if any(step.kind in ("none", "direction") for step in steps):
+        return None
+    try:
+        motions = [planar_decomposition(step.T_before_after).actions for step in steps]
+    except NotPlanarError:
+        return None
+    return ActionSequence(tuple(action for actions in motions for action in actions))
+
+
 def _executed(steps: Sequence[Executed]) -> dict[str, Any]:
-    """Words of all steps; null where a step is not known."""
+    """Words of all steps; null where a step is not known, and for all of them where `executed_actions` says nothing."""
     texts = [
         None if step.kind == "none" else in_words(step.T_before_after, "m" if step.kind == "metric" else None)
         for step in steps
     ]
-    return {"steps": texts, "unknown_steps": texts.count(None)}
+    actions = executed_actions(steps)
+    return {"actions": actions and actions.text(), "steps": texts, "unknown_steps": texts.count(None)}
 
 
 def _compliance(checked: Checked) -> dict[str, Any]:

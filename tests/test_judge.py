@@ -12,10 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geom.actions import parse_actions
+from geom.actions import parse_actions, same_motion
 from geom.camera import PinholeCamera
 from geom.scale import Scale
 from geom.se3 import SE3
+from synth.check_rows import executed_actions
 from synth.commanded import Commanded, CommandedStep, commanded_of_actions
 from synth.compliance import Way
 from synth.executed import ExecutedStep, _way
@@ -170,6 +171,14 @@ def test_the_mirrored_film_under_the_mirrored_command_is_judged_alike(seed: int)
     mirrored = [parse_actions(text).mirrored().text() for text in (film, command)]
     one, other = judge(shown(film), told(command)), judge(shown(mirrored[0]), told(mirrored[1]))
     assert one.verdict.outcome == other.verdict.outcome and fails(one) == fails(other)
+
+
+def test_executed_motion_is_said_in_the_words_of_commands_where_its_lengths_are_known() -> None:
+    done = executed_actions(judge(shown(TOLD, with_depth=True), told(TOLD)).steps)
+    assert done is not None and same_motion(done, parse_actions(TOLD), tol_m=0.05, tol_deg=1.0)
+    assert executed_actions(judge(shown(TOLD), told(TOLD)).steps) is None
+    turns = "turn left 20 degrees; turn right 15 degrees"
+    assert executed_actions(judge(shown(turns), told(turns)).steps) == parse_actions(turns)
 
 
 # --- what the film itself shows
