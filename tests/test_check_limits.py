@@ -1,4 +1,4 @@
-"""The limits of the check are those that its calibration chose: clear of correct films, and of the faults to be found."""
+"""The limits of the check are those that its calibration chose, clear of correct films and of faults to be found."""
 
 from __future__ import annotations
 
