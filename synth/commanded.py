@@ -52,6 +52,8 @@ class CommandedStep:
     way: Way
     T_before_after: SE3 | None
     """None where only directions are known, as of keys."""
+    is_metric: bool = False
+    """Whether its lengths are metres."""
 
     @property
     def moves(self) -> bool:
@@ -133,7 +135,7 @@ def commanded_of_poses(
         key_frames = [0, *range(SPAN_FRAMES, num - 1 - SPAN_FRAMES // 2, SPAN_FRAMES), num - 1]
         notes = (*notes, f"steps of {SPAN_FRAMES} frames, because nobody says where actions begin and end")
     _refuse_keys(key_frames, num)
-    steps = tuple(_step(T_world_cam, i, j) for i, j in pairwise(key_frames))
+    steps = tuple(_step(T_world_cam, i, j, scale.is_metric) for i, j in pairwise(key_frames))
     return Commanded(steps, T_world_cam, scale, notes)
 
 
@@ -239,9 +241,9 @@ def _refuse_keys(keys: Sequence[int], num_frames: int) -> None:
         )
 
 
-def _step(T_world_cam: SE3, first: int, last: int) -> CommandedStep:
+def _step(T_world_cam: SE3, first: int, last: int, is_metric: bool) -> CommandedStep:
     T_before_after = _motion(T_world_cam, first, last)
-    return CommandedStep(first, last, way_of(T_before_after), T_before_after)
+    return CommandedStep(first, last, way_of(T_before_after), T_before_after, is_metric)
 
 
 def _motion(T_world_cam: SE3, first: int, last: int) -> SE3:

@@ -12,7 +12,7 @@ from geom.actions import ActionKind
 from geom.pose_error import direction_error, rotation_error
 from geom.se3 import SE3
 from synth.commanded import Commanded, CommandedStep
-from synth.compliance import MIN_TURN_DEG, Way, chord, in_words, way_of
+from synth.compliance import MIN_TURN_DEG, STILL, Way, chord, in_words, way_of
 from synth.executed import SURE_SD, ExecutedStep
 from synth.two_view import TwoView
 from synth.verdict import Finding, Limits
@@ -172,7 +172,7 @@ def judge_step(n: int, step: CommandedStep, done: Executed, limits: Limits) -> J
     if told is not None and done.kind != "none":
         _judge_turn(judged, n, told, done, limits)
         if float(told.t.norm()) > 0:
-            _judge_move(judged, n, told, done, limits)
+            _judge_move(judged, n, step, done, limits)
         elif done.moved:
             _judge_stray(judged, n, told, done, limits)
     return judged
@@ -183,7 +183,7 @@ def _judge_turn(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
     angle = math.degrees(so3.angle(told.R))
     limit = max(limits.turn_deg, limits.turn_share * angle)
     judged.measure("turn_deg", off * limits.turn_deg / limit, limits.sure_sd * sd * limits.turn_deg / limit)
-    said, shown = in_words(SE3(told.R, told.t * 0)), in_words(SE3(done.T_before_after.R, told.t * 0))
+    said, shown = (_in_place(T) for T in (told, done.T_before_after))
     numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limit}
     if off - limits.sure_sd * sd > limit:
         about = done.T_before_after.R
@@ -199,10 +199,19 @@ def _judge_turn(judged: Judged, n: int, told: SE3, done: Executed, limits: Limit
         judged.findings.append(Finding("unsure", "leaves open", _of_step(n, text), n, numbers))
 
 
-def _judge_move(judged: Judged, n: int, told: SE3, done: Executed, limits: Limits) -> None:
+def _in_place(T: SE3) -> str:
+    """The turn of a motion in words."""
+    words = in_words(SE3(T.R, T.t * 0))
+    return "stand still" if words == STILL else words
+
+
+def _judge_move(judged: Judged, n: int, step: CommandedStep, done: Executed, limits: Limits) -> None:
+    told = step.T_before_after
+    assert told is not None
     length = float(told.t.norm())
     moved = float(done.T_before_after.t.norm())
-    if done.kind == "metric" and moved + limits.sure_sd * done.length_sd_m < _NONE_LEFT * length:
+    is_metric = done.kind == "metric" and step.is_metric
+    if is_metric and moved + limits.sure_sd * done.length_sd_m < _NONE_LEFT * length:
         text = f"told to move {length:.2f} m, but the camera moved {moved:.3f} m (sd {done.length_sd_m:.3f} m)"
         judged.findings.append(Finding("missing", "fails", _of_step(n, text), n, {"moved_m": moved}))
         judged.measure("far", limits.far * length / max(moved, 1e-3))
@@ -232,13 +241,13 @@ def _judge_no_parallax(judged: Judged, n: int, told: SE3, done: Executed, limits
     """A move that is not seen was none, unless the scene is further than any parallax tells."""
     beyond = 1 / math.tan(math.radians(max(done.parallax_deg, 1e-3)))
     judged.measure("far", beyond)
-    text = f"told to go {in_words(told)}, but the pictures show no move"
+    text = f"told to go {in_words(told)}, but"
     numbers = {"overlooked_deg": done.parallax_deg, "depth_over_move": beyond}
     if beyond > limits.far:
-        text = _of_step(n, f"{text}, unless the scene is more than {beyond:.0f} times as far away as it is long")
+        text = _of_step(n, f"{text} no move is seen: else the scene would be {beyond:.0f} moves away or more")
         judged.findings.append(Finding("missing", "fails", text, n, numbers))
     else:
-        text = _of_step(n, f"{text} that exceeds their noise: too little parallax to tell")
+        text = _of_step(n, f"{text} {done.reason}")
         judged.findings.append(Finding("far", "leaves open", text, n, numbers))
 
 
@@ -246,7 +255,7 @@ def _judge_stray(judged: Judged, n: int, told: SE3, done: Executed, limits: Limi
     judged.measure("stray_deg", done.parallax_deg)
     if done.parallax_deg > limits.stray_deg:
         unit = "m" if done.kind == "metric" else None
-        text = f"told to {in_words(told)} in place, but the camera went {in_words(done.T_before_after, unit)}"
+        text = f"told to {_in_place(told)} in place, but the camera went {in_words(done.T_before_after, unit)}"
         text = _of_step(n, f"{text} (parallax {done.parallax_deg:.1f} deg)")
         judged.findings.append(Finding("stray", "fails", text, n, {"parallax_deg": done.parallax_deg}))
 
