@@ -73,6 +73,10 @@ def _how(path: Path, config: dict[str, Any]) -> str:
 def _about(config: dict[str, Any]) -> str:
     if "scenes_sha256" in config:
         return _MESHES
+    if config.get("motion") == "executed":
+        return _EXECUTED
+    if config["teacher"] in WORLD_MODELS:
+        return f"{_WORLD_MODEL} {_UNCHECKED if config['unchecked'] else _checked(config)} {_TERMS}"
     if config["teacher"] in _TEXTS:
         return _TEXTS[config["teacher"]]
     if "source" in config:
@@ -81,6 +85,10 @@ def _about(config: dict[str, Any]) -> str:
     from synth.photo import CITATION
 
     return f"{_PHOTO} {CITATION}"
+
+
+def _checked(config: dict[str, Any]) -> str:
+    return f"{_CHECKED} {_KEPT}" if config["keep_undecided"] else _CHECKED
 
 
 def _plain(value: Any) -> str:
@@ -99,11 +107,19 @@ _RECORDED = (
     "Frames that were recorded with poses, labelled by geometry; pictures and their terms are those of the source, "
     "which this card does not know."
 )
-_WORLD_MODEL = (
-    "Frames that a world model made, labelled by the poses it was given: nobody has checked that the frames show that "
-    "motion, and every proof says `unchecked`. Pictures and their terms are those of the source."
+_WORLD_MODEL = "Frames that a world model made, labelled by the poses it was given."
+_UNCHECKED = "Nobody has checked that the frames show that motion, and every proof says `unchecked`."
+_CHECKED = (
+    "A check compared the frames with that motion: a clip that does not show it is left out, its scene.json says why, "
+    "and `left_out.json` counts it."
 )
-_TEXTS = {"render": _ROOMS, "recorded": _RECORDED} | dict.fromkeys(WORLD_MODELS, _WORLD_MODEL)
+_KEPT = "Clips that the check could not decide are in, and their proofs say `undecided`."
+_TERMS = "Pictures and their terms are those of the source."
+_EXECUTED = (
+    "Frames labelled by the motion that was measured in them, whatever their camera was told; scene.json says what a "
+    f"check of the told motion found. {_TERMS}"
+)
+_TEXTS = {"render": _ROOMS, "recorded": _RECORDED}
 _PHOTO = "A real photograph with measured depth, seen from new places by warping; what was never seen stays empty."
 
 _USERS = "The photograph and its terms are those of the source, which this card does not know."

@@ -17,6 +17,7 @@ from synth.contents import scene_folders
 from synth.detect import Detector
 from synth.estimate_depth import DepthModel
 from synth.mistakes import check_frames
+from synth.motion import Asked
 from synth.objects import FILE as OBJECTS_FILE
 from synth.objects import Masks, Objects, Outlines, read_objects
 from synth.photo_world import PhotoWorld
@@ -45,6 +46,7 @@ class LabelConfig:
         kinds: what it looks for.
         depth_model: folder of a model that guesses the depth of photographs without (`synth.estimate_depth`).
         max_tilt_deg, max_lift_m: how far from planar a motion may be that is said in actions (`synth.spoken.Limits`).
+        motion, unchecked, keep_undecided: which motion is labelled, and what a check must say (`synth.motion.Asked`).
 
     Raises:
         ValueError: if a field is out of its bounds, named first, or the source or the objects cannot be read.
@@ -65,6 +67,9 @@ class LabelConfig:
     detector: Path | None = None
     kinds: tuple[str, ...] = ()
     depth_model: Path | None = None
+    motion: str = "commanded"
+    unchecked: bool = False
+    keep_undecided: bool = False
 
     def __post_init__(self) -> None:
         read_rigid.cache_clear()  # the folder may have changed since it was last read
@@ -81,6 +86,9 @@ class LabelConfig:
             raise ValueError(f"kinds are what a detector looks for, but there is no detector: {', '.join(self.kinds)}")
         if self.pairs is not None and self.pairs < 1:
             raise ValueError(f"pairs must be 1 or more, got {self.pairs}")
+        asked = self._asked
+        if asked.is_executed and self.scale == "metric":
+            raise ValueError("scale must be as_read with motion executed, whose lengths are measured or unknown")
         if self.depth_model is not None and self._read.source_format != "photo":
             raise ValueError(f"depth_model guesses depth of photographs alone, but this is {self._read.source_format}")
         # Read here, so that a source that cannot be read is refused before a folder is made for its labels.
@@ -155,6 +163,10 @@ class LabelConfig:
         return self._read.source_format if self._read.source_format in WORLD_MODELS else "recorded"
 
     @property
+    def _asked(self) -> Asked:
+        return Asked(self.teacher, self.motion, self.unchecked, self.keep_undecided)
+
+    @property
     def subset(self) -> str:
         """Name of the subset's folder."""
         return SUBSETS[self.teacher]
@@ -191,6 +203,9 @@ class LabelConfig:
             "detector": self.detector and self.detector.name,
             "kinds": self.kinds,
             "depth_model": self.depth_model and self.depth_model.name,
+            "motion": self.motion,
+            "unchecked": self.unchecked,
+            "keep_undecided": self.keep_undecided,
         }
 
     def _fingerprint(self) -> str:
@@ -224,7 +239,7 @@ class LabelConfig:
         return RecordedWorld(
             self._scenes[index],
             self._without_root,
-            self.teacher,
+            self._asked,
             self._objects,
             stages,
             scale=self._declared_scale(),
@@ -267,13 +282,15 @@ def _name_and_size(path: Path) -> tuple[str, int]:
 
 
 def said_of_clips(subset: Path) -> dict[str, Any]:
-    """What the scenes of a labelled subset say of their clips: the scales as read, and where poses contradict words."""
+    """What the scenes of a labelled subset say of their clips: scales, where poses contradict words, and verdicts."""
     scales: set[str] = set()
     disagreements: dict[str, str] = {}
+    verdicts: Counter[str] = Counter()
     for folder in scene_folders(subset):
         scene = json.loads((folder / "scene.json").read_bytes())
         for clip_id, clip in scene.get("clips", {}).items():
             scales.add(f"{clip['scale']['status']}: {clip['scale']['source']}")
+            verdicts.update([clip["check"]["verdict"]] if clip["check"] else [])
             if clip["disagreement"]:
                 disagreements[f"{scene['scene_id']}/{clip_id}"] = clip["disagreement"]
-    return {"scales": sorted(scales), "disagreements": disagreements}
+    return {"scales": sorted(scales), "disagreements": disagreements, "verdicts": dict(verdicts)}

@@ -19,8 +19,10 @@ from geom.primitives import BOX, Primitives
 from geom.scale import Scale
 from geom.se3 import SE3
 from synth.case import Claims
+from synth.clip_motion import Known, known_clip
 from synth.evidence import Evidence, Sight, SolidsEvidence
 from synth.identity import Labelled, same_objects
+from synth.motion import Asked
 from synth.objects import NO_OBJECT, Objects, SolidBox, found_in
 from synth.pixels import PixelFrame, PixelsEvidence
 from synth.read_depth import as_kept, read_z_depth
@@ -29,7 +31,7 @@ from synth.source import Clip, Frame, SourceScene
 from synth.spoken import Limits, Spoken, Unspoken, chosen_frames, frame_pairs, path_extent, speak
 from synth.stages import Stages
 from synth.transition import ROOM, UNKNOWN, Trajectory, View
-from synth.worlds import ANOTHER_MOTION, MIN_WITNESS, RECORDED_PRESET, Files, motion_kind, motion_known
+from synth.worlds import ANOTHER_MOTION, MIN_WITNESS, RECORDED_PRESET, Files, motion_kind
 
 _SAME_K_PX = 1e-6
 _SAME_PLACE = 1e-6
@@ -44,10 +46,15 @@ class Plan:
     """A transition to be: which frames of which clip, and the motion between them."""
 
     traj_id: str
-    clip: Clip
+    known: Known
     before: int
     after: int
     spoken: Spoken
+
+    @property
+    def clip(self) -> Clip:
+        """With the poses that count."""
+        return self.known.clip
 
 
 class RecordedWorld:
@@ -56,7 +63,7 @@ class RecordedWorld:
     Args:
         scene: as a reader found it.
         without_root: a message without the place where the source lies, so that the labels do not depend on it.
-        teacher: name of who made the frames, as in the subset's name.
+        asked: who made the frames, and which motion of theirs is labelled.
         objects: what a file says about objects; None where there is none.
         scale: replaces what the reader knows of the scale, where the user declares it.
         limits: how far from planar a motion may be that is said in actions.
@@ -69,7 +76,7 @@ class RecordedWorld:
         self,
         scene: SourceScene,
         without_root: Callable[[object], str],
-        teacher: str,
+        asked: Asked,
         objects: Objects | None,
         stages: Stages,
         *,
@@ -79,30 +86,37 @@ class RecordedWorld:
         most_pairs: int | None,
         seed: tuple[int, ...],
     ) -> None:
-        self.scene_id, self._scene, self._teacher = scene.scene_id, scene, teacher
+        self.scene_id, self._scene, self._teacher = scene.scene_id, scene, asked.teacher
         self._without_root = without_root
         self._scale, self._stages, self._limits = scale, stages, limits
         self._left_out: Counter[str] = Counter()
+        with stages("check"):
+            self._clips = [known_clip(clip, asked, without_root, self._left_out) for clip in scene.clips]
+        self._labelled_clips = [known for known in self._clips if known.motion is not None]
         self._plans = self._planned(most_frames, most_pairs, np.random.default_rng(seed))
         places = dict.fromkeys((p.clip.clip_id, n) for p in self._plans for n in (p.before, p.after))
         self._place = {place: n for n, place in enumerate(places)}
-        clips = {clip.clip_id: clip for clip in scene.clips}
+        clips = {known.clip.clip_id: known.clip for known in self._clips}
         self._frames = [clips[clip_id].frames[n] for clip_id, n in places]
         self._solids = objects.solids(scene.called or scene.scene_id) if objects else ()
         self._objects = None if self._solids else objects
+        if self._solids and self._is_in_another_unit:
+            self._solids = ()
+            self._left_out["objects: boxes in space are in the unit of the source's poses, not in metres"] += 1
         self._view = lru_cache(maxsize=_KEPT_SIGHTS)(self._view_of)
         self._sight = lru_cache(maxsize=_KEPT_SIGHTS)(self._sight_of)
 
     def _planned(self, most_frames: int, most: int | None, rng: np.random.Generator) -> list[Plan]:
         plans: list[Plan] = []
-        for clip in self._scene.clips:
+        for known in self._labelled_clips:
+            clip = known.clip
             most_pairs = most or (1 if clip.is_commanded else DEFAULT_PAIRS)
             # A commanded clip goes from its first frame: so many pairs need one frame more, and no others are read.
             wanted = min(most_frames, most_pairs + 1) if clip.is_commanded else most_frames
             frames = [n for n in chosen_frames(clip, wanted) if self._is_readable(clip.frames[n])]
             if len(clip.frames) > most_frames and wanted == most_frames:
                 self._left_out["frame: more than were asked for"] += len(clip.frames) - most_frames
-            found = [plan for i, j in frame_pairs(clip, frames, most_pairs) if (plan := self._plan(clip, i, j))]
+            found = [plan for i, j in frame_pairs(clip, frames, most_pairs) if (plan := self._plan(known, i, j))]
             if len(found) > most_pairs:
                 self._left_out["pair: more than were asked for"] += len(found) - most_pairs
                 found = [found[n] for n in sorted(rng.permutation(len(found))[:most_pairs].tolist())]
@@ -118,19 +132,27 @@ class RecordedWorld:
             return False
         return True
 
-    def _plan(self, clip: Clip, before: int, after: int) -> Plan | None:
+    def _plan(self, known: Known, before: int, after: int) -> Plan | None:
+        clip = known.clip
         cameras = clip.frames[before].camera, clip.frames[after].camera
-        name = clip.clip_id
-        traj_id = name if _is_whole(clip, before, after) else f"{name}_{before:03d}_{after:03d}"
+        name, i, j = clip.clip_id, known.numbers[before], known.numbers[after]
+        traj_id = name if known.is_whole(before, after) else f"{name}_{i:03d}_{j:03d}"
         try:
             if not _same_camera(*cameras):
                 raise Unspoken("the two pictures have different intrinsics")
             # What counts as small is told by the scale that holds, declared or read.
             said = speak(replace(clip, scale=self._scale or clip.scale), before, after, self._limits)
-            return Plan(traj_id, clip, before, after, said)
+            return Plan(traj_id, known, before, after, said)
         except Unspoken as cause:
             self._left_out[f"pair: {cause}"] += 1
             return None
+
+    @property
+    def _is_in_another_unit(self) -> bool:
+        """Whether motions were measured in metres where the source's own unit, which its boxes have, is none."""
+        read = {clip.clip_id: clip.scale for clip in self._scene.clips}
+        measured = [known.clip for known in self._labelled_clips if known.clip.is_measured]
+        return any(clip.scale.is_metric and not read[clip.clip_id].is_metric for clip in measured)
 
     @property
     def evidence(self) -> Evidence:
@@ -163,14 +185,14 @@ class RecordedWorld:
 
         Not where metres may be said: moves could then be asked about, of which a made-up sphere knows nothing.
         """
-        is_metric = any((self._scale or clip.scale).is_metric for clip in self._scene.clips)
+        is_metric = any((self._scale or known.clip.scale).is_metric for known in self._clips)
         return bool(self._objects) and not is_metric and all(frame.z_depth is None for frame in self._frames)
 
     def _labelled(self, frame: Frame) -> Labelled:
         z_depth = read_z_depth(frame)
         if self._is_bare:
             apart = (frame.T_world_cam.t - self._frames[0].T_world_cam.t).norm()
-            if float(apart) > _SAME_PLACE * max(1.0, path_extent(self._scene.clips[0])):
+            if float(apart) > _SAME_PLACE * max(1.0, path_extent(self._clips[0].clip)):
                 return Labelled(frame.camera, frame.T_world_cam, z_depth, None)
             z_depth = unit_sphere(frame.camera)
         found = found_in(self._objects, frame, z_depth, self._left_out)
@@ -219,7 +241,7 @@ class RecordedWorld:
             "objects": "solids" if self._solids else "pixels",
             "depth": _BARE if self._is_bare else "as recorded, or of the solids",
             "items": self._items_json(),
-            "clips": {clip.clip_id: _clip_json(clip) for clip in self._scene.clips},
+            "clips": {known.clip.clip_id: _clip_json(known) for known in self._clips},
             "frames": frames,
         }
 
@@ -242,19 +264,24 @@ class RecordedWorld:
     def _trajectory(self, plan: Plan) -> Trajectory:
         before, after = (plan.clip.frames[n] for n in (plan.before, plan.after))
         poses = SE3.stack([before.T_world_cam, after.T_world_cam])
-        is_whole = _is_whole(plan.clip, plan.before, plan.after)
+        is_whole = plan.known.is_whole(plan.before, plan.after)
         told = parse_actions(plan.clip.told) if plan.clip.told and is_whole else None
+        shown = plan.spoken.actions
+        executed = shown if plan.clip.is_measured else None
         places = self._place[plan.clip.clip_id, plan.before], self._place[plan.clip.clip_id, plan.after]
         scale = self._scale or plan.clip.scale
-        return Trajectory(plan.traj_id, before.camera, poses, told, None, scale, plan.spoken.actions, places)
+        return Trajectory(plan.traj_id, before.camera, poses, told, executed, scale, shown, places)
 
     def _about(self, plan: Plan) -> dict[str, Any]:
         return {
             "teacher": self._teacher,
             "kind": motion_kind(len(plan.spoken.actions)),
             "preset": RECORDED_PRESET,
-            "motion": motion_known(self._teacher),
-            "clip": {"clip_id": plan.clip.clip_id, "frames": [plan.before, plan.after]},
+            "motion": plan.known.motion,
+            "clip": {
+                "clip_id": plan.clip.clip_id,
+                "frames": [plan.known.numbers[n] for n in (plan.before, plan.after)],
+            },
             "scene_frames": [self._place[plan.clip.clip_id, n] for n in (plan.before, plan.after)],
             "residual": plan.spoken.residual,
         }
@@ -295,10 +322,6 @@ class RecordedWorld:
         return is_sayable and len(actions) == len(traj.actions) and not same_motion(actions, traj.actions)
 
 
-def _is_whole(clip: Clip, before: int, after: int) -> bool:
-    return (before, after) == (0, len(clip.frames) - 1)
-
-
 def unit_sphere(camera: PinholeCamera) -> NDArray[np.float32]:
     """z-depth of a sphere of radius 1 around the camera, as a dataset keeps it, (h, w): turning in place keeps it."""
     return as_kept(1 / camera.rays(camera.pixel_centers()).norm(dim=-1).numpy())
@@ -308,13 +331,15 @@ def _same_camera(a: PinholeCamera, b: PinholeCamera) -> bool:
     return (a.width, a.height) == (b.width, b.height) and float((a.K - b.K).abs().max()) <= _SAME_K_PX
 
 
-def _clip_json(clip: Clip) -> dict[str, Any]:
+def _clip_json(known: Known) -> dict[str, Any]:
+    clip = known.clip
     return {
         "told": clip.told or None,
         "notes": list(clip.notes),
-        "disagreement": clip.disagreement(),
+        "disagreement": known.disagreement(),
         "scale": clip.scale.to_dict(),
         "extent": path_extent(clip),
+        "check": known.check,
     }
 
 

@@ -68,6 +68,8 @@ class Clip:
     key_frames: tuple[int, ...] = ()
     """Frames at which an action begins or ends; first and last where the source does not say."""
     notes: tuple[str, ...] = ()
+    is_measured: bool = False
+    """Whether the poses were measured in the pictures, with noise that exact words need not follow."""
 
     @property
     def is_commanded(self) -> bool:

@@ -102,6 +102,8 @@ def speak(clip: Clip, before: int, after: int, limits: Limits = Limits()) -> Spo
     keys = [k for k in clip.key_frames if before < k < after]
     if clip.is_commanded:
         steps = [_planar(clip, _between(clip, i, j), limits) for i, j in pairwise([before, *keys, after])]
+        if clip.is_measured:
+            steps = [_main_axis(step, small_unit(clip)).actions for step in steps]
         actions = ActionSequence(tuple(action for step in steps for action in step))
     else:
         actions = _main_axis(_planar(clip, T_before_after, limits), small_unit(clip))
@@ -154,7 +156,7 @@ def path_extent(clip: Clip) -> float:
 
 
 def _main_axis(actions: tuple[Action, ...], unit: float) -> ActionSequence:
-    """Leave out what is negligible beside the rest: hands never move a camera along one axis alone."""
+    """Leave out what is negligible beside the rest: no measured motion is along one axis alone."""
     moves = [action.amount for action in actions if not action.kind.is_turn]
     turn = next((action.amount for action in actions if action.kind.is_turn), 0.0)
     move = max(moves, default=0.0)

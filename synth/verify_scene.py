@@ -21,8 +21,8 @@ from synth.twin_motion import motion_matrix, read_steps
 from synth.twin_photo import TwinPhoto
 from synth.twin_recorded import TwinPixels, TwinSolids
 from synth.verify_pictures import picture_faults, repeated_pictures
-from synth.verify_recorded import RECORDED_KEYS, recorded_faults
-from synth.worlds import RECORDED_PRESET, ROOM_SCALE, TEACHERS, motion_kind, motion_known
+from synth.verify_recorded import RECORDED_KEYS, clip_faults, recorded_faults
+from synth.worlds import MOTION, RECORDED_PRESET, ROOM_SCALE, TEACHERS, motion_kind
 from synth.writer import CONVENTION
 
 POSE_TOLERANCE = 1e-6
@@ -128,6 +128,7 @@ def _scene_faults(files: SceneFiles):
             _rebuilt(files.scene)
         except ValueError as error:
             yield "scene.json", str(error), "a scene as it was written"
+    yield from clip_faults(files) if files.is_recorded else ()
     folders = {path.name for path in files.folder.glob("traj_*")}
     for name in sorted(folders - {f"traj_{traj_id}" for traj_id in files.trajectories}):
         yield f"{name}/traj.json", "no such file", "the poses of this folder"
@@ -175,11 +176,10 @@ def _field_faults(files: SceneFiles, traj: dict[str, Any]):
     expected = {
         "kind": motion_kind(len(read_steps(done))),
         "preset": config["preset"] if files.is_simulated else _PRESET_NAMES[kind],
-        "motion": motion_known(config["teacher"]),
         "convention": CONVENTION,
     }
     if not files.is_recorded:
-        expected["actions"] = {"commanded": done, "executed": done}
+        expected |= {"motion": MOTION, "actions": {"commanded": done, "executed": done}}
     if files.is_simulated:
         width, height = config["image_size"]
         scale = ROOM_SCALE if kind == "room" else MeshSource.from_dict(files.scene["source"]).scale

@@ -34,7 +34,7 @@ GENERATED = ("render", "depthwarp")
 """Teachers that show what was not there before; the others have frames that exist already."""
 
 WORLD_MODELS = ("svc", "worldfm", "hy_worldplay")
-"""Teachers whose frames nobody has compared with the poses yet."""
+"""Teachers whose frames may show another motion than that of their poses: told, and not measured."""
 
 TEACHERS = {
     "room": ("render",),
@@ -51,14 +51,14 @@ UNCHECKED = {
     "executed": "unchecked",
     "check": "unchecked: the motion is that of the stored poses",
 }
-"""How the motion of a world model's frames is known."""
+"""How the motion of a world model's frames is known where nobody has checked them."""
 
 MEASURED = {"executed": "as the stored poses say", "check": "poses taken as they were recorded"}
 """How the motion of a recorded camera is known."""
 
 
 def motion_known(teacher: str) -> dict[str, str]:
-    """How the motion of a teacher's frames is known."""
+    """How the motion of a teacher's frames is known before anybody has looked at them (`synth.motion`)."""
     if teacher in WORLD_MODELS:
         return UNCHECKED
     return MEASURED if teacher == "recorded" else MOTION

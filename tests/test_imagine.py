@@ -195,9 +195,9 @@ def test_command_makes_bundles_that_label_reads(tmp_path: Path, capsys: pytest.C
     assert main([str(word) for word in words]) == 0
     payload = json.loads(capsys.readouterr().out)
     assert len(payload["made"]) == 4 and payload["failed"] == {}
-    assert (
-        main(["label", str(tmp_path / "out"), "--out", str(tmp_path / "data"), "--tasks", "A2", "--workers", "1"]) == 0
-    )
+    # Unchecked: the dots that a stand-in draws are too few for a check.
+    label = ["label", str(tmp_path / "out"), "--out", str(tmp_path / "data"), "--tasks", "A2", "--workers", "1"]
+    assert main([*label, "--unchecked"]) == 0
     assert "A2 2" in capsys.readouterr().out
 
 

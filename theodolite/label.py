@@ -48,6 +48,14 @@ class Options(CommonOptions):
     """pitch and roll, degrees, up to which a motion is said in actions; beyond it is left out as not_planar"""
     max_lift_m: float = 0.03
     """the same for the height, metres"""
+    motion: Literal["commanded", "executed"] = "commanded"
+    """which motion is labelled: commanded = that of the stored poses, in clips of a world model only where the pictures
+    show it (`theodolite check`); executed = as measured in the pictures, whatever was commanded;
+    without depth nobody knows lengths, and turns alone are asked about"""
+    unchecked: bool = False
+    """label the commanded motion of a world model without a check; every proof then says `unchecked`"""
+    keep_undecided: bool = False
+    """label the commanded motion also where the check cannot decide; the proofs say so"""
     trust_source: bool = False
     """label it even if its depths show that poses, intrinsics or units are mistaken"""
     tasks: str = ",".join(TASKS)
@@ -94,14 +102,20 @@ def _config(options: Options) -> LabelConfig:
             detector=options.detector,
             kinds=tuple(kind for kind in options.kinds.split(",") if kind.strip()),
             depth_model=options.depth_model,
+            motion=options.motion,
+            unchecked=options.unchecked,
+            keep_undecided=options.keep_undecided,
         )
 
 
 def _notes(told: Mapping[str, Any]) -> list[str]:
-    """Lines for people: scales, and the first clips whose words their poses contradict."""
-    lines = [f"scale as read: {scale}" for scale in told["scales"][:_MOST_NOTES]]
+    """Lines for people: verdicts, scales, and the first clips whose words their poses contradict."""
+    lines = [f"scale: {scale}" for scale in told["scales"][:_MOST_NOTES]]
     if len(told["scales"]) > _MOST_NOTES:
         lines.append(f"  and {len(told['scales']) - _MOST_NOTES} other scales, in scene.json")
+    if verdicts := told["verdicts"]:
+        passed, failed, undecided = (verdicts.get(name, 0) for name in ("pass", "fail", "undecided"))
+        lines.append(f"check: {passed} clips pass, {failed} fail, {undecided} undecided; reasons are in scene.json")
     if found := told["disagreements"]:
         lines.append(f"the words of {len(found)} clips are not what their poses show; the poses count:")
         lines += [f"  {name}: {text}" for name, text in list(found.items())[:_MOST_NOTES]]
