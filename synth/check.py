@@ -20,6 +20,7 @@ from synth.executed_path import ExecutedPath, Link, executed_path
 from synth.film import Film, film_of_clip
 from synth.film_evidence import FilmEvidence, gather, shown_camera
 from synth.judge import Judgement, judge
+from synth.judge_steps import resolved
 from synth.read_depth import raw_z_depth
 from synth.source import Clip, Frame
 from synth.verdict import DEFAULT, Finding, Limits, Verdict, verdict_of
@@ -96,7 +97,7 @@ def check_film(
         notes = (*notes, said)
     evidence = gather(film, camera, commanded.key_frames, z_depth, lens_sd=lens_sd)
     judgement = judge(evidence, commanded, limits)
-    path = executed_path([_link(span.step) for span in evidence.spans], evidence.camera)
+    path = executed_path([_link(span.step, commanded) for span in evidence.spans], evidence.camera)
     warped = _depth_warp(film, evidence, commanded, z_depth) if z_depth else {}
     notes = (*commanded.notes, *notes, *path.reasons)
     return Checked(name, judgement.verdict, film, commanded, evidence, judgement, path, warped, notes)
@@ -113,10 +114,11 @@ def _depth_warp(
     return dict(depth_agreements(film, evidence.camera, z_depth, motions))
 
 
-def _link(step: ExecutedStep) -> Link:
+def _link(step: ExecutedStep, commanded: Commanded) -> Link:
     """Features chain from pair to pair, since each is found once in a picture; tracks begin anew in key frames."""
     has_enough = len(step.described) >= _ENOUGH_FEATURES
-    return Link(step.first, step.last, step.view, step.described if has_enough else step.tracked)
+    view = resolved(step, commanded)
+    return Link(step.first, step.last, view, step.described if has_enough else step.tracked)
 
 
 def _estimated(film: Film, key_frames: list[int], whole: tuple[int, int]) -> tuple[PinholeCamera, float, str]:

@@ -21,7 +21,7 @@ from synth.commanded import Commanded
 from synth.compliance import in_words
 from synth.executed import ExecutedStep
 from synth.executed_path import ExecutedPath
-from synth.motion import WITH_DEPTH, WITHOUT_DEPTH, Asked
+from synth.motion import LENGTHS, WITH_DEPTH, WITHOUT_DEPTH, Asked
 from synth.source import Clip
 from synth.spoken import path_extent
 from synth.verdict import DEFAULT
@@ -78,7 +78,12 @@ def known_clip(clip: Clip, asked: Asked, without_root: Callable[[object], str], 
     if not asked.is_checked:
         return as_read
     checked = check_clip(clip.clip_id, clip)
-    check = {"verdict": checked.verdict.outcome, "reasons": [without_root(text) for text in checked.verdict.reasons]}
+    is_blind = any(finding.reason == "lengths unseen" for finding in checked.verdict.findings)
+    check = {
+        "verdict": checked.verdict.outcome,
+        "reasons": [without_root(text) for text in checked.verdict.reasons],
+        "lengths": LENGTHS[is_blind],
+    }
     known = replace(as_read, check=check, motion=asked.known(check))
     if asked.is_executed:
         return _executed(known, checked, left_out)

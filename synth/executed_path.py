@@ -157,12 +157,14 @@ def _legs(links: Sequence[Link], camera: PinholeCamera) -> tuple[list[Leg], list
     legs: list[Leg] = []
     reasons = []
     for k, link in enumerate(links):
-        leg = resected(legs, Pair.of(link.matches, camera, camera)) if _is_open(link, camera) else None
-        if leg is None and link.has_motion:
+        is_open = _is_open(link, camera)
+        if link.has_motion and not is_open:
             legs.append(_leg(link, camera))
             continue
+        leg = resected(legs, Pair.of(link.matches, camera, camera)) if is_open else None
         if leg is None:
-            later = [f"{each}: no motion ({each.view.reason})" for each in links[k:] if not each.has_motion]
+            broken = [link, *(each for each in links[k + 1 :] if not each.has_motion)]
+            later = [f"{each}: no motion ({each.view.reason})" for each in broken]
             return legs, [*reasons, f"{later[0]}; no pose is known from frame {link.last} on", *later[1:]]
         reasons.append(f"{link}: motion found by points of earlier links ({link.view.reason})")
         legs.append(leg)

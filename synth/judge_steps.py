@@ -90,7 +90,7 @@ def executed_of(spans: Sequence[ExecutedStep], commanded: Commanded) -> Executed
 
     Where lengths are not seen, those of the spans are taken to share the step as the command has it.
     """
-    views = [_resolved(span, commanded) for span in spans]
+    views = [resolved(span, commanded) for span in spans]
     kinds: list[Kind] = [_kind(span, view) for span, view in zip(spans, views, strict=True)]
     if "none" in kinds:
         worst, nan = views[kinds.index("none")], float("nan")
@@ -126,7 +126,7 @@ def _kind(span: ExecutedStep, view: TwoView) -> Kind:
     return "still" if span.is_still and view.kind != "metric" else view.kind
 
 
-def _resolved(span: ExecutedStep, commanded: Commanded) -> TwoView:
+def resolved(span: ExecutedStep, commanded: Commanded) -> TwoView:
     """What a span shows; where several motions fit equally well, the one that is nearest to what was commanded.
 
     If none of them is near, all of them contradict the command.

@@ -17,6 +17,9 @@ WITHOUT_DEPTH = Scale("up_to_scale", "measured from the pictures; no depth tells
 
 PASSED = "the pictures show the commanded motion"
 
+LENGTHS = ("seen", "unseen")
+"""What the check could say of the lengths of moves; without moves there are none to be unseen."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -66,15 +69,19 @@ class Asked:
         """How the proofs say that the motion of a clip is known; None where it may not be labelled.
 
         Args:
-            check: `verdict` and `reasons` as scene.json has them; None where nothing was checked.
+            check: `verdict`, `reasons` and `lengths` as scene.json has them; None where nothing was checked.
         """
         if check is None:
             return motion_known(self.teacher)
         verdict = check["verdict"]
-        said = f"{verdict}: {PASSED if verdict == 'pass' else '; '.join(check['reasons'])}"
+        said = f"{verdict}: {_passed(check) if verdict == 'pass' else '; '.join(check['reasons'])}"
         if self.is_executed:
             return {"executed": "measured in the pictures", "check": said}
         if verdict == "pass":
             return {"executed": "as commanded", "check": said}
         is_kept = verdict == "undecided" and self.keep_undecided
         return {"executed": "undecided", "check": said} if is_kept else None
+
+
+def _passed(check: Mapping[str, Any]) -> str:
+    return PASSED if check["lengths"] == "seen" else f"{PASSED}; how far it moved is not seen"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synth.case import FINE_GRID_DEG, FINE_GRID_M
-from synth.motion import WITH_DEPTH, WITHOUT_DEPTH, Asked
+from synth.motion import LENGTHS, WITH_DEPTH, WITHOUT_DEPTH, Asked
 from synth.spoken import NEGLIGIBLE_DEG, NEGLIGIBLE_M
 from synth.twin import Array
 from synth.twin_motion import Steps, motion_matrix, read_steps
@@ -40,7 +40,9 @@ def clip_faults(files: SceneFiles) -> Iterator[Fault]:
 
 
 def _is_verdict(check: Any) -> bool:
-    if not isinstance(check, dict) or check.keys() != {"verdict", "reasons"} or check["verdict"] not in _VERDICTS:
+    if not isinstance(check, dict) or check.keys() != {"verdict", "reasons", "lengths"}:
+        return False
+    if check["verdict"] not in _VERDICTS or check["lengths"] not in LENGTHS:
         return False
     reasons = check["reasons"]
     is_list = isinstance(reasons, list) and all(isinstance(text, str) for text in reasons)

@@ -48,7 +48,10 @@ FILMS = (Film("right", LEFT), Film("mirror", LEFT, RIGHT), Film("blank", LEFT, s
 """Shows what was told; is mirrored; and shows nothing."""
 ENDS_BLANK = Film("ends_blank", f"{RIGHT}; move forward 0.4 meters", seen=6)
 WRITERS = {"svc": write_svc, "hy_worldplay": write_hy}
-PASS = {"executed": "as commanded", "check": "pass: the pictures show the commanded motion"}
+PASS = {
+    "executed": "as commanded",
+    "check": "pass: the pictures show the commanded motion; how far it moved is not seen",
+}
 
 
 @pytest.fixture(scope="module")
@@ -400,7 +403,7 @@ def test_each_measured_step_may_leave_something_unsaid(
         steps = [SE3(SE3.yaw_right(0.0155).R, torch.tensor(t, dtype=torch.float64)) for t in (AHEAD, ASIDE, AHEAD)]
         at = list(accumulate(steps, lambda a, b: a @ b, initial=SE3.identity()))
         frames = tuple(replace(clip.frames[0], T_world_cam=T) for T in at)
-        asked, check = Asked("svc", "executed"), {"verdict": "pass", "reasons": []}
+        asked, check = Asked("svc", "executed"), {"verdict": "pass", "reasons": [], "lengths": "unseen"}
         moved = replace(clip, frames=frames, key_frames=(0, 1, 2, 3), scale=WITHOUT_DEPTH, is_measured=True)
         return Known(moved, (0, 1, 2, 3), 3, asked.known(check), check)
 
@@ -432,13 +435,17 @@ HARM: dict[str, tuple[dict[str, Any], str, Any, str]] = {
     "a clip that fails": (
         {},
         "scene",
-        lambda s: s["clips"]["right"].update(check={"verdict": "fail", "reasons": ["step 1: mirrored"]}),
+        lambda s: s["clips"]["right"].update(
+            check={"verdict": "fail", "reasons": ["step 1: mirrored"], "lengths": "unseen"}
+        ),
         "no trajectory, for the clip does not pass the check",
     ),
     "an undecided clip": (
         {},
         "scene",
-        lambda s: s["clips"]["right"].update(check={"verdict": "undecided", "reasons": ["unseen"]}),
+        lambda s: s["clips"]["right"].update(
+            check={"verdict": "undecided", "reasons": ["unseen"], "lengths": "unseen"}
+        ),
         "no trajectory",
     ),
     "no check": ({}, "scene", lambda s: s["clips"]["mirror"].update(check=None), "clips.mirror.check"),
@@ -460,13 +467,13 @@ HARM: dict[str, tuple[dict[str, Any], str, Any, str]] = {
     "a check that nobody made": (
         {"unchecked": True},
         "scene",
-        lambda s: s["clips"]["right"].update(check={"verdict": "pass", "reasons": []}),
+        lambda s: s["clips"]["right"].update(check={"verdict": "pass", "reasons": [], "lengths": "unseen"}),
         "clips.right.check",
     ),
     "a verdict of what was measured": (
         {"motion": "executed"},
         "scene",
-        lambda s: s["clips"]["mirror"].update(check={"verdict": "pass", "reasons": []}),
+        lambda s: s["clips"]["mirror"].update(check={"verdict": "pass", "reasons": [], "lengths": "unseen"}),
         "motion is",
     ),
     "no execution": (
