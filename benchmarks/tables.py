@@ -6,9 +6,11 @@ python benchmarks/tables.py
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from markdown_tables import spread, table
+from tables_check import calibrate, check, executed, executed_path, focal
 
 HERE = Path(__file__).parent
 
@@ -23,76 +25,6 @@ def page() -> str:
     results = {path.stem: json.loads(path.read_bytes()) for path in sorted((HERE / "results").glob("*.json"))}
     parts = [_LEAD, *(SECTIONS[name](result) for name, result in results.items()), _machines(results)]
     return "\n".join(parts)
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A Markdown table."""
-    head = list(head)
-    lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def spread(value: dict[str, float], unit: str = "") -> str:
-    """Median and range."""
-    return f"{value['median']:g}{unit} ({value['min']:g} to {value['max']:g})"
-
-
-def focal(result: dict[str, Any]) -> str:
-    """Section on the focal length that pictures show."""
-    rows = []
-    for name, r in [*result["motions"].items(), ("all that turn in place", result["turns"])]:
-        error, within = r.get("error"), r.get("within")
-        errors = f"{error['median']:.2%} ({error['90 %']:.2%}, {error['max']:.2%})" if error else "-"
-        rows.append(
-            [name, r["films"], r["told"], errors, " / ".join(f"{v:.0%}" for v in within.values()) if within else "-"]
-        )
-    wrong = ", ".join(f"x{factor}: {share:.0%}" for factor, share in result["wrong_found"].items())
-    seconds = result["seconds"]
-    return "\n".join(
-        [
-            f"## The focal length that films show, {result['rooms']} rooms that nothing was tuned on\n",
-            "Fields of view of 45 to 100 degrees, 480 x 360, corners followed through every frame. A motion that does"
-            " not tell it is to say so.\n",
-            table(["film", "films", "told", "error: median (90 %, max)", "within 1 / 2 / 3 of its own sd"], rows),
-            f"A stated focal length that is wrong is found in films that tell it: {wrong}; right ones accused:"
-            f" {result['right_accused']:.0%}. Seconds a film: {seconds['median']:g}, at most {seconds['max']:g}.\n",
-            "`python benchmarks/focal.py` writes results/focal.json.\n",
-        ]
-    )
-
-
-def executed_path(result: dict[str, Any]) -> str:
-    """Section on the path that a whole clip shows."""
-    rows = [
-        [
-            way,
-            how,
-            f"{r['whole']} of {r['paths']}",
-            f"{r['last_turn_deg']['median']:.2f} ({r['last_turn_deg']['q90']:.2f}, {r['last_turn_deg']['max']:.1f})",
-            f"{r['place_share_of_length']['median']:.2%} ({r['place_share_of_length']['q90']:.2%})",
-            f"{r['turns_within']['1']:.0%} / {r['turns_within']['2']:.0%}",
-            f"{r['places_within']['1']:.0%} / {r['places_within']['2']:.0%}",
-            f"{r['seconds']['median']:.2f}",
-        ]
-        for way, both in result["all"].items()
-        for how, r in both.items()
-    ]
-    head = [
-        "from",
-        "how",
-        "known to the end",
-        "last turn, deg: median (90 %, max)",
-        "places, share of the length (90 %)",
-    ]
-    head += ["turns within 1 / 2 sd", "places within 1 / 2 sd", "seconds"]
-    return "\n".join(
-        [
-            f"## The path that a clip shows, {result['rooms']} rooms that nothing was tuned on\n",
-            "Arcs, zigzags, turns and sideways moves of 5 to 8 key frames, 480 x 360; chained or refined.\n",
-            table(head, rows),
-            "`python benchmarks/executed_path.py` writes results/executed_path.json.\n",
-        ]
-    )
 
 
 def generate(result: dict[str, Any]) -> str:
@@ -357,131 +289,6 @@ def warp_gpu(result: dict[str, Any]) -> str:
             f"the CPU: {told['backward_seen_differs']:.1e} of the pixels differ in what is seen, "
             f"{told['forward_source_differs']:.1e} in the source shown (a float32 rounding away from an edge).\n",
             "`python benchmarks/warp_gpu.py` writes results/warp_gpu.json.\n",
-        ]
-    )
-
-
-def calibrate(result: dict[str, Any]) -> str:
-    """Section on the choice of the check's limits."""
-    rows = []
-    for name, limit in result["limits"].items():
-        in_use = next(point for point in limit["curve"] if point["limit"] == _rounded(limit["in_use"]))
-        found = ", ".join(f"{fault} {share:.1%}" for fault, share in in_use["found"].items())
-        numbers = (limit[key] for key in ("correct_99.8", "smallest_fault_5", "chosen", "in_use"))
-        rows.append([f"`{name}`", *(f"{number:g}" for number in numbers), f"{in_use['false_alarms']:.1%}", found])
-    head = [
-        "limit",
-        "99.8 % of correct films below",
-        "95 % of the first fault above",
-        "between",
-        "in use",
-        "alarms",
-        "found",
-    ]
-    return "\n".join(
-        [
-            f"## Limits of the check, {result['films']} simulated films, {result['sequences']} sequences\n",
-            "How far what has a limit is surely off, in correct films and in those with the fault it is to find. Limits"
-            " in use are the number between, rounded; what they find there. Curves are in the JSON.\n",
-            table(head, rows),
-            "`python benchmarks/calibrate.py` writes results/calibrate.json.\n",
-        ]
-    )
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.3g}")
-
-
-def check(result: dict[str, Any]) -> str:
-    """Section on what the check finds."""
-    correct = [
-        [way, r["films"], _interval(r["false_alarms"]), _interval(r["undecided"])]
-        for way, r in result["correct"].items()
-    ]
-    asked = [
-        [name, r["films"], f"{r['auroc']:.4f}", f"{r['fail']:.1%}", f"{r['undecided']:.1%}", f"{r['own_reason']:.1%}"]
-        for name, r in result["asked"].items()
-    ]
-    faults = [
-        [
-            r["fault"],
-            r["size"],
-            "depth" if r["depth"] else "pictures",
-            r["films"],
-            f"{r['fail']:.1%}",
-            f"{r['undecided']:.1%}",
-            f"{r['own_reason']:.1%}",
-            f"{r['auroc']:.3f}",
-        ]
-        for r in result["faults"]
-    ]
-    rate = spread(result["speed"]["check_frames_per_second"])
-    speed, peer = result["speed"], result["speed"]["pycolmap"]
-    width, height = speed["size"]
-    against = (
-        f"a reconstruction of the same frames by pycolmap {peer['version']} (SIFT, sequential matching, incremental"
-        f" mapping) {peer['frames_per_second']:g}, with {peer['registered']} of {speed['frames']} frames placed"
-        if peer
-        else "pycolmap was not installed"
-    )
-    return "\n".join(
-        [
-            f"## The check on {result['films']} other simulated films, {result['sequences']} sequences\n",
-            "Films of 320 x 240, noise and JPEG; shares with 95 % intervals.\n",
-            table(["correct films", "number", "false alarms", "undecided"], correct),
-            "Faults of at least 0.2 m at 3 m depth, or 10 degrees:\n",
-            table(["fault", "films", "AUROC", "fail", "undecided", "own reason"], asked),
-            "All faults by size, down to those that nobody could see; what spoils pictures alone is to be noted, not to"
-            " fail:\n",
-            table(["fault", "size", "from", "films", "fail", "undecided", "own reason", "AUROC"], faults),
-            f"Speed at {width} x {height}, every frame used, decoding included: {rate} frames/s; {against}.\n",
-            "`python benchmarks/check.py` writes results/check.json.\n",
-        ]
-    )
-
-
-def _interval(value: dict[str, Any]) -> str:
-    low, high = value["interval"]
-    return f"{value['share']:.1%} ({low:.1%} to {high:.1%})"
-
-
-def executed(result: dict[str, Any]) -> str:
-    """Section on the motion that pictures show."""
-
-    def error(found: dict[str, Any], key: str) -> str:
-        return f"{found[key]['median']:.2g} ({found[key]['max']:.2g})" if key in found else ""
-
-    rows = [
-        [
-            motion,
-            ", ".join(f"{kind} {count}" for kind, count in found["pictures"]["kinds"].items()),
-            error(found["pictures"], "turn_deg"),
-            error(found["pictures"], "direction_deg"),
-            error(found["depth"], "turn_deg"),
-            error(found["depth"], "direction_deg"),
-            error(found["depth"], "length_mm"),
-        ]
-        for motion, found in result["motions"].items()
-    ]
-    names = {"turn_in_sd": "turn", "direction_in_sd": "direction", "length_in_sd": "length"}
-    shares = [
-        f"{names[key]} {found['1']:.0%} and {found['2']:.0%}{' with depth' if way == 'depth' else ''}"
-        for way, each in result["within"].items()
-        for key, found in each.items()
-    ]
-    speed, (width, height) = result["frames_per_second"], result["film_size"]
-    head = ["motion", "kinds without depth", "turn, deg", "direction, deg"]
-    return "\n".join(
-        [
-            f"## Motion that two pictures show ({result['rooms']} simulated rooms, 640 x 480, some noise)\n",
-            "SIFT matches alone, and with the depth of the first picture. Median error and the worst:\n",
-            table([*head, *(f"{name} with depth" for name in ("turn, deg", "direction, deg", "length, mm"))], rows),
-            f"Errors within one and two of their own standard deviations: {'; '.join(shares)}.\n",
-            f"A film of {width} x {height} on {result['threads']} threads, every frame used: "
-            + ", ".join(f"{name} {rate:g}" for name, rate in speed.items())
-            + " frames per second (each stage decodes too; steps are tracks and a motion every 16 frames).\n",
-            "`python benchmarks/executed.py` writes results/executed.json.\n",
         ]
     )
 

@@ -176,7 +176,7 @@ def test_bad_input_is_one_line_and_status_2(video: Path, tmp_path: Path, capsys:
     assert "need --actions" in refused(capsys, tmp_path, "--hfov-deg", "60")
     assert "--hfov-deg must be above 0" in refused(capsys, video, *told, "--hfov-deg", "190")
     assert "unknown action 'jump'" in refused(capsys, video, "--actions", "jump 3")
-    assert "> 0" in refused(capsys, video, *told, "--max-turn-deg", "-1")
+    assert "--max-turn-deg must be above 0, got -1" in refused(capsys, video, *told, "--max-turn-deg", "-1")
 
 
 @needs_real

@@ -389,5 +389,16 @@ def test_nearest_falls_back_to_all() -> None:
 
 
 def test_commands_are_those_of_the_contract_that_exist() -> None:
-    assert sorted(COMMANDS) == ["convert", "demo", "generate", "imagine", "label", "plan", "score", "verify", "view"]
+    assert sorted(COMMANDS) == [
+        "check",
+        "convert",
+        "demo",
+        "generate",
+        "imagine",
+        "label",
+        "plan",
+        "score",
+        "verify",
+        "view",
+    ]
     assert all((Path(cli.__file__).parent / f"{name}.py").is_file() for name in COMMANDS)

@@ -16,6 +16,7 @@ from theodolite.cli import COMMANDS, main
 from theodolite.options import CommonOptions
 
 TYPED = {
+    "check": ["source"],
     "convert": ["dir", "--to", "sharegpt", "--out", "o"],
     "demo": ["--out", "o"],
     "generate": ["--out", "o", "--num-scenes", "1"],

@@ -58,6 +58,10 @@ class Options(CommonOptions):
         worker_count(self.workers)
         if self.hfov_deg is not None and not 0 < self.hfov_deg < 180:
             raise ValueError(f"--hfov-deg must be above 0 and below 180 degrees, got {self.hfov_deg:g}")
+        for name in ("max_turn_deg", "max_direction_deg", "max_length_share", "tsed_px", "tsed_matches", "most"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"--{name.replace('_', '-')} must be above 0, got {value:g}")
         if not all(key.strip().isdecimal() for key in self.key_frames.split(",") if key.strip()):
             raise ValueError(f"--key-frames must be frame numbers separated by commas, got {self.key_frames!r}")
         if self.actions is None and (self.key_frames or self.rows or self.hfov_deg):
