@@ -136,58 +136,6 @@ def calibrate(result: dict[str, Any]) -> str:
     )
 
 
-def focal(result: dict[str, Any]) -> str:
-    """Section on the focal length that pictures show."""
-    rows = []
-    for name, r in [*result["motions"].items(), ("all that turn in place", result["turns"])]:
-        error, within = r.get("error"), r.get("within")
-        errors = f"{error['median']:.2%} ({error['90 %']:.2%}, {error['max']:.2%})" if error else "-"
-        rows.append(
-            [name, r["films"], r["told"], errors, " / ".join(f"{v:.0%}" for v in within.values()) if within else "-"]
-        )
-    wrong = ", ".join(f"x{factor}: {share:.0%}" for factor, share in result["wrong_found"].items())
-    seconds = result["seconds"]
-    return "\n".join(
-        [
-            f"## The focal length that films show, {result['rooms']} rooms that nothing was tuned on\n",
-            "Fields of view of 45 to 100 degrees, 480 x 360, corners followed through every frame. A motion that does"
-            " not tell it is to say so.\n",
-            table(["film", "films", "told", "error: median (90 %, max)", "within 1 / 2 / 3 of its own sd"], rows),
-            f"A stated focal length that is wrong is found in films that tell it: {wrong}; right ones accused:"
-            f" {result['right_accused']:.0%}. Seconds a film: {seconds['median']:g}, at most {seconds['max']:g}.\n",
-            "`python benchmarks/focal.py` writes results/focal.json.\n",
-        ]
-    )
-
-
-def calibrate(result: dict[str, Any]) -> str:
-    """Section on the choice of the check's limits."""
-    rows = []
-    for name, limit in result["limits"].items():
-        in_use = next(point for point in limit["curve"] if point["limit"] == _rounded(limit["in_use"]))
-        found = ", ".join(f"{fault} {share:.1%}" for fault, share in in_use["found"].items())
-        numbers = (limit[key] for key in ("correct_99.8", "smallest_fault_5", "chosen", "in_use"))
-        rows.append([f"`{name}`", *(f"{number:g}" for number in numbers), f"{in_use['false_alarms']:.1%}", found])
-    head = [
-        "limit",
-        "99.8 % of correct films below",
-        "95 % of the first fault above",
-        "between",
-        "in use",
-        "alarms",
-        "found",
-    ]
-    return "\n".join(
-        [
-            f"## Limits of the check, {result['films']} simulated films, {result['sequences']} sequences\n",
-            "How far what has a limit is surely off, in correct films and in those with the fault it is to find. Limits"
-            " in use are the number between, rounded; what they find there. Curves are in the JSON.\n",
-            table(head, rows),
-            "`python benchmarks/calibrate.py` writes results/calibrate.json.\n",
-        ]
-    )
-
-
 def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
 

@@ -39,6 +39,7 @@ from synth.source import Clip
 from synth.sources import read_rigid
 from synth.spoken import speak
 from synth.two_view import TwoView
+from synth.verdict import DEFAULT
 from synth.verify import verify
 from theodolite.cli import main
 
@@ -48,10 +49,7 @@ FILMS = (Film("right", LEFT), Film("mirror", LEFT, RIGHT), Film("blank", LEFT, s
 """Shows what was told; is mirrored; and shows nothing."""
 ENDS_BLANK = Film("ends_blank", f"{RIGHT}; move forward 0.4 meters", seen=6)
 WRITERS = {"svc": write_svc, "hy_worldplay": write_hy}
-PASS = {
-    "executed": "as commanded",
-    "check": "pass: the pictures show the commanded motion; how far it moved is not seen",
-}
+PASS = {"executed": "as commanded", "check": "pass: the pictures show the commanded motion"}
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +294,11 @@ def test_the_command_says_how_many_passed(source_of, tmp_path: Path, capsys: pyt
     assert "--unchecked must not go with motion executed" in capsys.readouterr().err
 
 
+def test_a_pass_that_has_not_seen_lengths_says_so() -> None:
+    known = Asked("svc").known({"verdict": "pass", "reasons": [], "lengths": "unseen"})
+    assert known is not None and known["check"] == f"{PASS['check']}; how far it moved is not seen"
+
+
 # --- noise
 
 
@@ -318,11 +321,11 @@ TURNED, MOVED = SE3.yaw_right(0.3), SE3(SE3.yaw_right(0.3).R, torch.tensor([0.6,
 @pytest.mark.parametrize(
     ("told", "path", "span", "place"),
     [
-        ("turn right 17 degrees", MOVED, leg(0.9), [0, 0, 0]),
-        ("turn right 17 degrees", MOVED, leg(1.1), [0.6, 0, 0.8]),
+        ("turn right 17 degrees", MOVED, leg(0.9 * DEFAULT.stray_deg), [0, 0, 0]),
+        ("turn right 17 degrees", MOVED, leg(1.1 * DEFAULT.stray_deg), [0.6, 0, 0.8]),
         ("turn right 17 degrees", TURNED, leg(0.1), [0, 0, 0]),
         ("turn right 17 degrees", SE3(TURNED.R, torch.full((3,), math.nan).double()), leg(0.1), [0, 0, 0]),
-        ("turn right 17 degrees", TURNED, leg(1.1), None),
+        ("turn right 17 degrees", TURNED, leg(1.1 * DEFAULT.stray_deg), None),
         ("turn right 17 degrees", TURNED, leg(math.nan), None),
         ("turn right 17 degrees", SE3.identity(), leg(math.nan, is_still=True), [0, 0, 0]),
         ("move forward 1 meters", MOVED, leg(0.2), [0.6, 0, 0.8]),
