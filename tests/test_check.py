@@ -23,6 +23,7 @@ from synth.film import Picture
 from synth.pipeline import GenerateConfig
 from synth.room_world import RoomWorld
 from synth.stages import Stages
+from synth.verdict import Limits
 from theodolite.cli import main
 
 REAL = Path(__file__).parents[2] / "shared" / "real_data"
@@ -172,11 +173,21 @@ def test_bad_input_is_one_line_and_status_2(video: Path, tmp_path: Path, capsys:
     assert "as many as frames, got 5" in refused(capsys, video, "--actions", tmp_path / "poses.json")
     assert "one more than actions" in refused(capsys, video, *told, "--key-frames", "0,5")
     assert "--key-frames must be frame numbers" in refused(capsys, video, *told, "--key-frames", "0,x")
+    assert "--rows must begin at 0" in refused(capsys, video, *told, "--rows", "5", "200")
     assert "rows must be" in refused(capsys, video, *told, "--rows", "0", "999")
     assert "need --actions" in refused(capsys, tmp_path, "--hfov-deg", "60")
     assert "--hfov-deg must be above 0" in refused(capsys, video, *told, "--hfov-deg", "190")
     assert "unknown action 'jump'" in refused(capsys, video, "--actions", "jump 3")
     assert "--max-turn-deg must be above 0, got -1" in refused(capsys, video, *told, "--max-turn-deg", "-1")
+
+
+def test_help_tells_the_limits_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    limits = Limits()
+    assert f"(default: {limits.turn_deg:g}, or a tenth of the turn" in said and limits.turn_share == 0.1
+    assert f"may be off (default: {limits.direction_deg:g})" in said
+    assert f"depth tells them (default: {limits.length_share:g})" in said
 
 
 @needs_real

@@ -39,11 +39,11 @@ class Options(CommonOptions):
     strict: bool = False
     """exit status 1 also where a trajectory is undecided"""
     max_turn_deg: float | None = None
-    """degrees by which the turn of a step may be off"""
+    """degrees by which the turn of a step may be off (default: 2, or a tenth of the turn where that is more)"""
     max_direction_deg: float | None = None
-    """degrees by which the direction of a move may be off"""
+    """degrees by which the direction of a move may be off (default: 30)"""
     max_length_share: float | None = None
-    """share by which lengths may be off, where depth tells them"""
+    """share by which lengths may be off, where depth tells them (default: 0.09)"""
     tsed_px: float = 2.0
     """median epipolar distance, pixels, below which a pair of key frames agrees with the command (TSED)"""
     tsed_matches: int = 10
@@ -64,6 +64,8 @@ class Options(CommonOptions):
                 raise ValueError(f"--{name.replace('_', '-')} must be above 0, got {value:g}")
         if not all(key.strip().isdecimal() for key in self.key_frames.split(",") if key.strip()):
             raise ValueError(f"--key-frames must be frame numbers separated by commas, got {self.key_frames!r}")
+        if self.rows is not None and self.rows[0] != 0:
+            raise ValueError(f"--rows must begin at 0, or the camera would look elsewhere; got {self.rows[0]}")
         if self.actions is None and (self.key_frames or self.rows or self.hfov_deg):
             raise ValueError("--key-frames, --rows and --hfov-deg are for videos, which need --actions")
 
