@@ -1,4 +1,4 @@
-"""How well the check tells faulty films from correct ones, on simulated films that no limit was chosen on; how fast.
+"""How well the check tells faulty films from correct ones, on simulated films that no limit was chosen on.
 
     python benchmarks/check.py [--films N] [--workers K] [--out FILE]
 
@@ -10,24 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import tempfile
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from check_trials import trials
-from executed import FILM_FRAMES, FILM_SIZE, FIRST_SEED, room
 from machine import machine, write_result
 from scipy.stats import beta, rankdata
 
-from geom.actions import parse_actions
-from synth.check_jobs import VideoJob
-from synth.check_rows import row_of
 from synth.verdict import Limits
 from synth.workers import run_jobs
 
@@ -56,9 +48,6 @@ OWN = {
 }
 """Fault to the reasons that are its own."""
 
-STEPS = 6
-"""Commanded in the film of the speeds."""
-
 Row = dict[str, Any]
 
 
@@ -78,7 +67,6 @@ def main() -> None:
         "correct": {way: of_correct([r for r in rows if r["depth"] == with_depth]) for way, with_depth in WAYS.items()},
         "faults": of_faults(rows),
         "asked": of_asked(rows),
-        "speed": speed(),
     }
     write_result(args.out, result | {"machine": machine()})
     print(json.dumps(result, indent=1))
@@ -151,88 +139,6 @@ def share(count: int, n: int) -> dict[str, Any]:
     low = float(beta.ppf(0.025, count, n - count + 1)) if count else 0.0
     high = float(beta.ppf(0.975, count + 1, n - count)) if count < n else 1.0
     return {"share": round(count / n, 4), "interval": [round(low, 4), round(high, 4)]}
-
-
-# --- speed
-
-
-def speed() -> dict[str, Any]:
-    """Frames per second of the whole check of a video, every frame used, against a reconstruction by pycolmap."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "film.mp4"
-        hfov_deg = write_film(path)
-        told = "; ".join([f"move forward {0.01 * (FILM_FRAMES - 1) / STEPS:.4f} meters"] * STEPS)
-        job = VideoJob(path, told, (), hfov_deg, None, Limits())
-        rates = [FILM_FRAMES / seconds_of(lambda: row_of(job.check())) for _ in range(5)]
-        return {
-            "size": FILM_SIZE,
-            "frames": FILM_FRAMES,
-            "check_frames_per_second": spread(rates),
-            "verdict": row_of(job.check())["verdict"],
-            "pycolmap": reconstruction(path, Path(folder), hfov_deg),
-        }
-
-
-def write_film(path: Path) -> float:
-    """A video of a room that a camera goes forward in, 1 cm a frame; returns the field of view, degrees."""
-    world = room(FIRST_SEED, FILM_SIZE)
-    T_world_cam, step = world.T_world_anchor, parse_actions("move forward 0.01 meters").pose()
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 24, FILM_SIZE)
-    for _ in range(FILM_FRAMES):
-        video.write(np.ascontiguousarray(np.asarray(world.view(T_world_cam).image)[:, :, ::-1]))
-        T_world_cam = T_world_cam @ step
-    video.release()
-    return float(np.degrees(world.camera.hfov))
-
-
-def reconstruction(path: Path, folder: Path, hfov_deg: float) -> dict[str, Any] | None:
-    """Incremental mapping of all frames with sequential matching; None where pycolmap is not installed."""
-    try:
-        import pycolmap
-    except ImportError:
-        return None
-    pictures, database = folder / "pictures", folder / "database.db"
-    pictures.mkdir()
-    capture = cv2.VideoCapture(str(path))
-    for n in range(FILM_FRAMES):
-        cv2.imwrite(str(pictures / f"{n:04d}.png"), capture.read()[1])
-    focal = FILM_SIZE[0] / 2 / np.tan(np.radians(hfov_deg) / 2)
-    reader = pycolmap.ImageReaderOptions()
-    reader.camera_params = f"{focal},{FILM_SIZE[0] / 2},{FILM_SIZE[1] / 2}"
-
-    def map_all() -> dict[int, Any]:
-        pycolmap.extract_features(
-            database,
-            pictures,
-            camera_mode=pycolmap.CameraMode.SINGLE,
-            camera_model="SIMPLE_PINHOLE",
-            reader_options=reader,
-        )
-        pycolmap.match_sequential(database)
-        return pycolmap.incremental_mapping(database, pictures, folder / "sparse")
-
-    start = time.perf_counter()
-    (folder / "sparse").mkdir()
-    found = map_all()
-    seconds = time.perf_counter() - start
-    registered = max((model.num_reg_images() for model in found.values()), default=0)
-    return {
-        "frames_per_second": round(FILM_FRAMES / seconds, 2),
-        "registered": registered,
-        "version": pycolmap.__version__,
-    }
-
-
-def seconds_of(call: Callable[[], Any]) -> float:
-    """Seconds of a call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and largest."""
-    return {"median": round(statistics.median(values), 1), "min": round(min(values), 1), "max": round(max(values), 1)}
 
 
 if __name__ == "__main__":

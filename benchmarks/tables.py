@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_tables import spread, table
-from tables_check import calibrate, check, executed, executed_path, focal
+from tables_check import calibrate, check, check_speed, executed, executed_path, focal
 
 HERE = Path(__file__).parent
 
@@ -305,6 +305,7 @@ SECTIONS = {
     "warp_gpu": warp_gpu,
     "calibrate": calibrate,
     "check": check,
+    "check_speed": check_speed,
     "executed": executed,
     "executed_path": executed_path,
     "focal": focal,

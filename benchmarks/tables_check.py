@@ -152,7 +152,6 @@ def check(result: dict[str, Any]) -> str:
             "All faults by size, down to those that nobody could see; what spoils pictures alone is to be noted, not to"
             " fail:\n",
             table(["fault", "size", "from", "films", "fail", "undecided", "own reason", "AUROC"], _faults(result)),
-            _speed(result["speed"]),
             "`python benchmarks/check.py` writes results/check.json.\n",
         ]
     )
@@ -178,16 +177,23 @@ def _shares(r: dict[str, Any]) -> list[str]:
     return [f"{r[key]:.1%}" for key in ("fail", "undecided", "own_reason")]
 
 
-def _speed(speed: dict[str, Any]) -> str:
-    peer, (width, height) = speed["pycolmap"], speed["size"]
+def check_speed(result: dict[str, Any]) -> str:
+    """Section on the speed of the check."""
+    peer, (width, height) = result["pycolmap"], result["size"]
     against = (
         f"a reconstruction of the same frames by pycolmap {peer['version']} (SIFT, sequential matching, incremental"
-        f" mapping) {peer['frames_per_second']:g}, with {peer['registered']} of {speed['frames']} frames placed"
+        f" mapping) {peer['frames_per_second']:g}, with {peer['registered']} of {result['frames']} frames placed"
         if peer
         else "pycolmap was not installed"
     )
-    rate = spread(speed["check_frames_per_second"])
-    return f"Speed at {width} x {height}, every frame used, decoding included: {rate} frames/s; {against}.\n"
+    rate = spread(result["check_frames_per_second"])
+    return "\n".join(
+        [
+            f"## Speed of the check, {width} x {height}, {result['frames']} frames\n",
+            f"Every frame used, decoding included: {rate} frames/s; {against}.\n",
+            "`python benchmarks/check_speed.py` writes results/check_speed.json.\n",
+        ]
+    )
 
 
 def _interval(value: dict[str, Any]) -> str:
