@@ -45,8 +45,9 @@ def main() -> None:
             "frames": FILM_FRAMES,
             "verdict": verdict,
             "check_frames_per_second": {
-                name: round(value, 1)
-                for name, value in zip(("min", "median", "max"), (rates[0], median(rates), rates[-1]))
+                "median": round(median(rates), 1),
+                "min": round(rates[0], 1),
+                "max": round(rates[-1], 1),
             },
             "pycolmap": reconstruction(path, Path(folder), hfov_deg),
         }
