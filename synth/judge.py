@@ -230,10 +230,11 @@ def _judge_lens(judged: Judged, evidence: FilmEvidence, commanded: Commanded, li
 
 def _judge_frames(judged: Judged, evidence: FilmEvidence, commanded: Commanded, limits: Limits) -> None:
     found = {name: check(evidence.look) for name, check in CHECKS.items()}
+    repeated = [f for f in found["frozen"].suspicious if evidence.look.sharpness[f] > _BLANK]
     for n, step in enumerate(commanded.steps):
         if not step.way.kinds:
             continue
-        frozen = _longest_run([f for f in found["frozen"].suspicious if step.first < f <= step.last])
+        frozen = _longest_run([f for f in repeated if step.first < f <= step.last])
         share = len(frozen) / (step.last - step.first) if len(frozen) >= _LEAST_RUN else 0.0
         judged.measure("frozen_share", share)
         if share > limits.frozen_share:
@@ -251,6 +252,9 @@ def _judge_frames(judged: Judged, evidence: FilmEvidence, commanded: Commanded, 
             text = f"frames that {_SAID[name]}: {len(frames)}, the first is frame {frames[0]}"
             judged.findings.append(Finding(name, "note", text, None, {"frames": frames[:20]}))
 
+
+_BLANK = 0.5
+"""Sharpness up to which a frame shows nothing, such as a black one; then nobody can say that it repeats another."""
 
 _LEAST_RUN = 3
 """Repeated frames in a row: one or two are what is repeated where a rate of frames is converted."""
