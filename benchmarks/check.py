@@ -23,7 +23,7 @@ from scipy.stats import beta, rankdata
 from synth.verdict import Limits
 from synth.workers import run_jobs
 
-SEED = 2_000_000
+SEED = 3_000_000
 LEAST_METRES, LEAST_DEG = 0.2, 10.0
 """At 3 m depth: the smallest fault that must be found."""
 

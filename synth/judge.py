@@ -216,10 +216,15 @@ def _judge_lens(judged: Judged, evidence: FilmEvidence, commanded: Commanded, li
     if evidence.lens_sd or not math.isfinite(focal.focal_px):
         return
     ratio = stated / focal.focal_px
-    judged.measure("focal_share", _share_off(ratio, limits.sure_sd * focal.sd_share * ratio))
-    if judged.measures["focal_share"] > limits.focal_share:
-        # What rays of the wrong lens say of the motion is no reason of its own.
-        judged.findings = [f for f in judged.findings if f.reason not in ("turn", "stray", "drift", "unsure")]
+    off = _share_off(ratio, limits.sure_sd * focal.sd_share * ratio)
+    # Few pairs can agree on a wrong lens: it is accused only where it explains something that does not fit the command,
+    # and then what its rays say of the motion is no reason of its own.
+    explained = [f for f in judged.findings if f.reason in ("turn", "stray", "drift", "unsure")]
+    if not explained:
+        return
+    judged.measure("focal_share", off)
+    if off > limits.focal_share:
+        judged.findings = [f for f in judged.findings if f not in explained]
         text = f"the intrinsics say {stated:.0f} pixels of focal length, the pictures show {focal.focal_px:.0f}"
         numbers = {"ratio": ratio, "sd_share": focal.sd_share}
         judged.findings.append(Finding("focal length", "fails", f"{text} (sd {focal.sd_share:.1%})", None, numbers))

@@ -81,8 +81,8 @@ class Limits:
     """Not one step."""
     sure_sd: float = 3.0
     """Standard deviations by which something must be beyond its limit to fail."""
-    agree_sd: float = 1.0
-    """Standard deviations by which it must stay within its limit to agree; what is between is undecided."""
+    agree_sd: float = 0.8
+    """Standard deviations by which it must stay within its limit to agree; what is between is undecided (policy)."""
 
     tsed_px: float = MAX_PX
     """Median epipolar distance below which a pair agrees, pixels (TSED's own)."""

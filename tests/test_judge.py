@@ -230,13 +230,14 @@ def test_what_moves_by_itself_and_a_return_that_is_none_fail() -> None:
     assert not fails(judge(replace(evidence, similarity=0.1), told(TOLD)))
 
 
-def test_a_wrong_lens_is_told_as_such_and_an_estimated_one_makes_turns_less_sure() -> None:
+def test_a_wrong_lens_is_told_where_it_explains_what_is_wrong_and_an_estimated_one_makes_turns_less_sure() -> None:
     evidence, f = shown(TOLD), float(CAMERA.K[0, 0])
-    assert fails(judge(replace(evidence, focal=Focal(f / 1.25, 0.01, "a test")), told(TOLD))) == {"focal length"}
-    assert not fails(judge(replace(evidence, focal=Focal(f / 1.25, 0.1, "a test")), told(TOLD)))
-    assert not fails(judge(replace(evidence, focal=Focal(f / 1.02, 0.01, "a test")), told(TOLD)))
     command = told(TOLD.replace("turn left 20", "turn left 26"))
     assert fails(judge(evidence, command)) == {"turn"}
+    assert fails(judge(replace(evidence, focal=Focal(f / 1.25, 0.01, "a test")), command)) == {"focal length"}
+    assert fails(judge(replace(evidence, focal=Focal(f / 1.25, 0.1, "a test")), command)) == {"turn"}
+    assert fails(judge(replace(evidence, focal=Focal(f / 1.02, 0.01, "a test")), command)) == {"turn"}
+    assert not fails(judge(replace(evidence, focal=Focal(f / 1.25, 0.01, "a test")), told(TOLD)))
     unsure = judge(replace(evidence, lens_sd=0.1), command)
     assert not fails(unsure) and opens(unsure) == {"unsure"}
     guessed = judge(replace(evidence, lens_sd=math.inf), told(TOLD))
