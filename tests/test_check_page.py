@@ -217,8 +217,8 @@ def test_errors_are_those_that_were_judged() -> None:
     assert errors[1].turn_limit_deg == mirrored.numbers["limit_deg"]
     shift = next(f for f in one.verdict.findings if f.reason == "mirrored shift")
     assert errors[2].direction_deg == pytest.approx(shift.numbers["off_deg"])
-    drift, sd = max((e.drift_deg, e.drift_sd_deg) for e in errors)
-    assert drift - DEFAULT.sure_sd * sd == pytest.approx(one.verdict.measures["drift_deg"])
+    drift = max(e.drift_deg - DEFAULT.sure_sd * e.drift_sd_deg for e in errors)
+    assert drift == pytest.approx(one.verdict.measures["drift_deg"])
     assert errors[0].told == "forward 0.4 m" and errors[1].told == "turn left 12.0 deg"
     assert step_errors(one, Limits(turn_share=0.5))[1].turn_limit_deg == pytest.approx(6.0)
 
