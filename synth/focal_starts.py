@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from synth.focal_fit import Guesses, Seen, best_of, explained, fitted
 from synth.two_view_fit import Array
+from synth.two_view_starts import model_of
 
 
 def turns(seen: Seen, f: Float[NDArray, " g"], width: float) -> Guesses | None:
@@ -68,14 +69,14 @@ def _facing(seen: Seen, guesses: Guesses, width: float) -> Guesses:
 def _homography(seen: Seen, width: float) -> Array | None:
     import cv2
 
-    H, _ = cv2.findHomography(seen.a, seen.b, cv2.USAC_MAGSAC, width, confidence=0.9999)
+    H = model_of(cv2.findHomography, seen.a, seen.b, cv2.USAC_MAGSAC, width, confidence=0.9999)
     return np.asarray(H, float) if H is not None and np.linalg.det(H) > 0 else None
 
 
 def _from_fundamental(seen: Seen, f: Array, width: float) -> list[Guesses]:
     import cv2
 
-    F, _ = cv2.findFundamentalMat(seen.a, seen.b, cv2.USAC_MAGSAC, width, 0.9999)
+    F = model_of(cv2.findFundamentalMat, seen.a, seen.b, cv2.USAC_MAGSAC, width, 0.9999)
     if F is None or np.shape(F) != (3, 3):
         return []
     scale = np.stack([f, f, np.ones_like(f)], -1)

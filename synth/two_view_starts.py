@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -11,13 +14,23 @@ from geom import so3
 from synth.two_view_fit import Array, Motion, Pair
 
 
+def model_of(search: Callable[..., Any], *matches: Any, **options: Any) -> NDArray | None:
+    """Return the model that a robust search of OpenCV finds, or None; on some poor matches it raises instead."""
+    import cv2
+
+    try:
+        return search(*matches, **options)[0]
+    except cv2.error:
+        return None
+
+
 def starts_of(pair: Pair, px: float) -> tuple[Array, list[Motion]]:
     """Return a turn, and motions of length 1, from an essential matrix, a homography, and a turn along each axis."""
     import cv2
 
     a, b, limit, eye = pair.rays_a[:, :2], pair.rays_b[:, :2], px * pair.pixel, np.eye(3)
-    E, _ = cv2.findEssentialMat(a, b, eye, method=cv2.USAC_MAGSAC, prob=0.9999, threshold=limit)
-    H, _ = cv2.findHomography(a, b, cv2.USAC_MAGSAC, limit, confidence=0.9999)
+    E = model_of(cv2.findEssentialMat, a, b, eye, method=cv2.USAC_MAGSAC, prob=0.9999, threshold=limit)
+    H = model_of(cv2.findHomography, a, b, cv2.USAC_MAGSAC, limit, confidence=0.9999)
     motions: list[Motion] = []
     turn = eye
     if E is not None and E.shape == (3, 3):

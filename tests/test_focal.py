@@ -21,6 +21,7 @@ from synth.pipeline import GenerateConfig
 from synth.room_world import RoomWorld
 from synth.stages import Stages
 from synth.tracks import tracks
+from synth.two_view import relative_motion
 from synth.two_view_fit import Pair
 
 SIZE = (640, 480)
@@ -207,3 +208,19 @@ def test_films_of_turns_tell_it_and_films_of_moves_do_not() -> None:
             found = focal_length([Matches(t.uv_first, t.uv_last) for t in tracks(film)], film.size)
             assert math.isfinite(found.focal_px) == is_told, (seed, step, found)
             assert not is_told or off(found, float(world.camera.focal[0])) < max(0.02, 3 * found.sd_share), found
+
+
+def test_a_search_that_fails_is_one_that_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV's raises on some poor matches."""
+    import cv2
+
+    def fails(*_: object, **__: object) -> None:
+        raise cv2.error("model.empty()")
+
+    for name in ("findFundamentalMat", "findHomography", "findEssentialMat"):
+        monkeypatch.setattr(cv2, name, fails)
+    rng = np.random.default_rng(0)
+    found = Matches(rng.uniform(0, 480, (60, 2)), rng.uniform(0, 480, (60, 2)))
+    assert not np.isfinite(focal_length([found], (640, 480)).focal_px)
+    camera = PinholeCamera.from_hfov(1.2, 640, 480)
+    assert relative_motion(found, camera, camera).kind == "none"
