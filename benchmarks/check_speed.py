@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -64,7 +65,7 @@ def write_film(path: Path) -> float:
         video.write(np.ascontiguousarray(np.asarray(world.view(T_world_cam).image)[:, :, ::-1]))
         T_world_cam = T_world_cam @ step
     video.release()
-    return float(np.degrees(world.camera.hfov))
+    return math.degrees(float(world.camera.hfov))
 
 
 def reconstruction(path: Path, folder: Path, hfov_deg: float) -> dict[str, Any] | None:
@@ -73,6 +74,7 @@ def reconstruction(path: Path, folder: Path, hfov_deg: float) -> dict[str, Any] 
         import pycolmap
     except ImportError:
         return None
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
     pictures, database = folder / "pictures", folder / "database.db"
     pictures.mkdir()
     (folder / "sparse").mkdir()
