@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from check_trials import trials
+from check_trials import run_trials, sequences
 from machine import machine, write_result
 
 from synth.verdict import Limits
-from synth.workers import run_jobs
 
 FIRST_SEED = 10_000
 CORRECT, FOUND = 0.998, 0.05
@@ -51,12 +50,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "calibrate.json")
     args = parser.parse_args()
-    jobs = [(seed, Limits()) for seed in range(FIRST_SEED, FIRST_SEED + args.films)]
-    rows = [row for found in run_jobs(trials, jobs, args.workers) for row in found]
+    rows = run_trials(FIRST_SEED, args.films, args.workers)
     reached = reached_by(rows)
     result = {
         "films": args.films,
-        "sequences": len({(row["seed"], row["fault"], row["size"]) for row in rows}),
+        "sequences": sequences(rows),
         "verdicts": len(rows),
         "limits": {name: curve_of(name, reached) for name in FAULTS},
     }

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from check_trials import trials
+from check_trials import run_trials, sequences
 from machine import machine, write_result
 from scipy.stats import beta, rankdata
 
 from synth.verdict import Limits
-from synth.workers import run_jobs
 
 SEED = 3_000_000
 LEAST_METRES, LEAST_DEG = 0.2, 10.0
@@ -58,11 +57,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "check.json")
     args = parser.parse_args()
-    jobs = [(seed, Limits()) for seed in range(SEED, SEED + args.films)]
-    rows = [row for found in run_jobs(trials, jobs, args.workers) for row in found]
+    rows = run_trials(SEED, args.films, args.workers)
     result = {
         "films": args.films,
-        "sequences": len({(row["seed"], row["fault"], row["size"]) for row in rows}),
+        "sequences": sequences(rows),
         "limits": vars(Limits()),
         "correct": {way: of_correct([r for r in rows if r["depth"] == with_depth]) for way, with_depth in WAYS.items()},
         "faults": of_faults(rows),

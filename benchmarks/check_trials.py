@@ -6,7 +6,7 @@ What a film shows is gathered once for all commands that it is held against.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -15,16 +15,31 @@ from check_faults import FAULTS, Fault
 from check_films import SimFilm, chance, correct, median_depth, size_of
 
 from geom.scale import Scale
-from synth.commanded import Commanded, commanded_of_poses
+from synth.commanded import commanded_of_poses
 from synth.film import Film
 from synth.film_evidence import FilmEvidence, gather
 from synth.judge import judge
 from synth.verdict import Limits
+from synth.workers import run_jobs
 
 SCALE = Scale("metric", "simulated")
 SHARE = 1 / 4
 """Of the faults that spoil pictures are planted in each film, which takes a second each; of all others each one."""
 _STREAM = 77
+
+Known = dict[tuple[Any, ...], tuple[SimFilm, FilmEvidence]]
+"""What films show, by what tells them apart; the film is kept, so that the id of its pictures stays theirs."""
+
+
+def run_trials(first_seed: int, films: int, workers: int) -> list[dict[str, Any]]:
+    """Rows of so many films, by the limits in use."""
+    jobs = [(seed, Limits()) for seed in range(first_seed, first_seed + films)]
+    return [row for found in run_jobs(trials, jobs, workers) for row in found]
+
+
+def sequences(rows: Sequence[dict[str, Any]]) -> int:
+    """How many films there were, each fault another one."""
+    return len({(row["seed"], row["fault"], row["size"]) for row in rows})
 
 
 def trials(job: tuple[int, Limits]) -> list[dict[str, Any]]:
@@ -32,14 +47,13 @@ def trials(job: tuple[int, Limits]) -> list[dict[str, Any]]:
     seed, limits = job
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _evidence.cache_clear()
-    film = correct(seed)
-    rows = [_trial(film, None, limits, with_depth) for with_depth in (False, True)]
+    film, known = correct(seed), Known()
+    rows = [_trial(film, None, limits, with_depth, known) for with_depth in (False, True)]
     for fault in _some(seed):
         planted = fault.plant(film)
         if planted is not None:
             ways = (False, True) if fault.needs_depth or _is_free(fault) else (False,)
-            rows += [_trial(planted, fault, limits, with_depth) for with_depth in ways]
+            rows += [_trial(planted, fault, limits, with_depth, known) for with_depth in ways]
     return [row | {"seed": seed} for row in rows]
 
 
@@ -53,10 +67,9 @@ def _is_free(fault: Fault) -> bool:
     return fault.name in ("moves", "turns", "mirrored turn", "mirrored shift", "swapped steps", "drift")
 
 
-def _trial(film: SimFilm, fault: Fault | None, limits: Limits, with_depth: bool) -> dict[str, Any]:
+def _trial(film: SimFilm, fault: Fault | None, limits: Limits, with_depth: bool, known: Known) -> dict[str, Any]:
     commanded = commanded_of_poses(film.T_world_cam, SCALE, film.key_frames)
-    evidence = evidence_of(film, commanded, with_depth)
-    verdict = judge(evidence, commanded, limits).verdict
+    verdict = judge(evidence_of(film, with_depth, known), commanded, limits).verdict
     size = size_of(film)
     return {
         "fault": fault.name if fault else "none",
@@ -73,32 +86,15 @@ def _trial(film: SimFilm, fault: Fault | None, limits: Limits, with_depth: bool)
     }
 
 
-def evidence_of(film: SimFilm, commanded: Commanded, with_depth: bool) -> FilmEvidence:
+def evidence_of(film: SimFilm, with_depth: bool, known: Known) -> FilmEvidence:
     """What the film shows; films that share pictures, key frames and lens share it."""
-    key = (id(film.pictures), tuple(commanded.key_frames), float(film.camera.K[0, 0]), with_depth)
-    return _evidence(_Keyed(key, film))
-
-
-class _Keyed:
-    """A film told by its pictures, so that a cache finds it; it keeps them alive, so that their id stays theirs."""
-
-    def __init__(self, key: tuple[Any, ...], film: SimFilm) -> None:
-        self.key, self.film = key, film
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and self.key == other.key
-
-
-@lru_cache(8)
-def _evidence(keyed: _Keyed) -> FilmEvidence:
-    film, with_depth = keyed.film, keyed.key[-1]
-    height, width = film.pictures[0].shape[:2]
-    shown = Film("simulated film", (width, height), lambda: iter(film.pictures), len(film.pictures))
-    z_depth = (lambda n: film.z_depths[n].astype(float)) if with_depth else None
-    return gather(shown, film.camera, film.key_frames, z_depth)
+    key = (id(film.pictures), film.key_frames, float(film.camera.K[0, 0]), with_depth)
+    if key not in known:
+        height, width = film.pictures[0].shape[:2]
+        shown = Film("simulated film", (width, height), lambda: iter(film.pictures), len(film.pictures))
+        z_depth = (lambda n: film.z_depths[n].astype(float)) if with_depth else None
+        known[key] = film, gather(shown, film.camera, film.key_frames, z_depth)
+    return known[key][1]
 
 
 def _short(value: float) -> float | None:

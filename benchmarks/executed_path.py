@@ -26,7 +26,7 @@ from machine import machine, write_result
 from geom import SE3, rotation_error
 from geom.actions import parse_actions
 from synth.executed_path import ExecutedPath, Link, executed_path
-from synth.matches import Matches, matches
+from synth.matches import matches
 from synth.pipeline import GenerateConfig
 from synth.room_world import RoomWorld
 from synth.stages import Stages
@@ -129,7 +129,7 @@ def links(world: RoomWorld, greys: list[np.ndarray], z_depths: list[np.ndarray])
     shown: dict[str, list[Link]] = {way: [] for way in WAYS}
     for k, (before, after) in enumerate(pairwise(greys)):
         followed, looks = tracks_between(before, after), matches(before, after)
-        corners = Matches(followed.uv_first, followed.uv_last)
+        corners = followed.matches
         for way, pair in zip(WAYS, (looks, corners, looks), strict=True):
             z_depth_a = z_depths[k] if way == "depth" else None
             view = relative_motion(pair, world.camera, world.camera, z_depth_a=z_depth_a)

@@ -25,7 +25,6 @@ from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from synth.film import Film
 from synth.focal import Focal, focal_length
-from synth.matches import Matches
 from synth.pipeline import GenerateConfig
 from synth.room_world import RoomWorld
 from synth.stages import Stages
@@ -86,7 +85,7 @@ def room(seed: int) -> list[dict[str, Any]]:
     rows = []
     for name, parts in MOTIONS.items():
         film = filmed(world, [step for part in parts for step in [part] * FRAMES], rng)
-        pairs = [Matches(followed.uv_first, followed.uv_last) for followed in tracks(film)]
+        pairs = [followed.matches for followed in tracks(film)]
         start = time.perf_counter()
         found = focal_length(pairs, SIZE)
         rows.append(row(name, found, float(world.camera.focal[0]), time.perf_counter() - start))

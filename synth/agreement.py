@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from geom.camera import PinholeCamera
-from geom.epipolar import motion_distance
 from geom.se3 import SE3
 from synth.matches import Matches
 
@@ -57,10 +56,9 @@ def agreement(
         raise ValueError(f"min_matches must be >= 1 and max_px > 0, got {min_matches} and {max_px}")
     if not len(matches):
         return Agreement(math.nan, 0, False)
-    uv_a, uv_b = torch.from_numpy(matches.uv_a), torch.from_numpy(matches.uv_b)
-    off = motion_distance(uv_a, uv_b, camera_a, T_b_a, camera_b)
+    off = matches.missed_by(camera_a, T_b_a, camera_b)
     # Without a place in the other picture a match is as far off as can be.
-    median = float(off.quantile(0.5, interpolation="higher"))
+    median = float(np.sort(off)[len(off) // 2])
     return Agreement(median, len(matches), len(matches) >= min_matches and median < max_px)
 
 

@@ -13,7 +13,6 @@ from synth.check_errors import (
     commanded_path,
     executed_path,
     has_lengths,
-    length_ratio,
     parts_of,
     step_errors,
 )
@@ -110,7 +109,7 @@ def _listed(title: str, texts: Sequence[str]) -> Html | None:
 
 
 def _row(checked: Checked, errors: Sequence[StepErrors]) -> Html:
-    verdict, ratio = checked.verdict, length_ratio(errors)
+    verdict, ratio = checked.verdict, checked.judgement.length_ratio if checked.judgement else math.nan
     turn, direction = _worst(e.turn_deg for e in errors), _worst(e.direction_deg for e in errors)
     return join(
         tag("td", badge(verdict.outcome)),
@@ -181,6 +180,7 @@ def _curves(checked: Checked, errors: Sequence[StepErrors], limits: Limits) -> I
     ends, sd = [e.last for e in errors], limits.sure_sd
     turn, drift = [e.turn_deg for e in errors], [e.drift_deg for e in errors]
     turn_limits, direction_limits = [e.turn_limit_deg for e in errors], [limits.direction_deg] * len(ends)
+    drift_limits = [e.drift_limit_deg for e in errors]
     turn_sds, drift_sds = [e.turn_sd_deg for e in errors], [e.drift_sd_deg for e in errors]
     direction, direction_sds = [e.direction_deg for e in errors], [e.direction_sd_deg for e in errors]
     steps = checked.commanded.steps if checked.commanded else ()
@@ -189,7 +189,7 @@ def _curves(checked: Checked, errors: Sequence[StepErrors], limits: Limits) -> I
     tsed_ends, tsed_px = [end for end, _ in tsed], [px for _, px in tsed]
     curves = (
         Curve("Turn of each step, off by", "deg", ends, turn, turn_limits, turn_sds, sd),
-        Curve("All turns so far, off by", "deg", ends, drift, [limits.drift_deg] * len(ends), drift_sds, sd),
+        Curve("All turns so far, off by", "deg", ends, drift, drift_limits, drift_sds, sd),
         Curve("Direction of each move, off by", "deg", ends, direction, direction_limits, direction_sds, sd),
         Curve("TSED with the command", "px", tsed_ends, tsed_px, [limits.tsed_px] * len(tsed)),
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geom import so3
 from geom.camera import PinholeCamera
-from geom.epipolar import epipolar_lines, fundamental, motion_distance
+from geom.epipolar import epipolar_lines, fundamental
 from geom.homography import homography
 from geom.se3 import SE3
 from synth.check_errors import Path
@@ -78,8 +78,7 @@ def lines_svg(points: Matches, T_b_a: SE3, camera: PinholeCamera, size: tuple[in
     """
     chosen = _some(len(points), MOST_LINES)
     some = Matches(points.uv_a[chosen], points.uv_b[chosen])
-    uv = torch.from_numpy(some.uv_a), torch.from_numpy(some.uv_b)
-    off = motion_distance(*uv, camera, T_b_a, camera).tolist()
+    off = some.missed_by(camera, T_b_a, camera).tolist()
     told = _places(some, T_b_a, camera) if bool((T_b_a.t == 0).all()) else _cut_lines(some, T_b_a, camera, size)
     hues = [f"--hue:{round(n * _TURN) % 360}" for n in range(len(chosen))]
     first = [tag("path", d=f"M{point(a)}h0", class_="dot", style=hue) for a, hue in zip(some.uv_a, hues, strict=True)]

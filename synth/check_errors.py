@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from geom import so3
 from geom.pose_error import direction_error, rotation_error
@@ -16,7 +13,7 @@ from synth.check import Checked
 from synth.commanded import Commanded, CommandedStep
 from synth.compliance import UNKNOWN, chord, in_words
 from synth.executed import ExecutedStep
-from synth.judge_steps import Executed
+from synth.judge_steps import Drift, Executed, drifts
 from synth.verdict import Limits
 
 
@@ -39,6 +36,7 @@ class StepErrors:
     turn_limit_deg: float
     drift_deg: float
     drift_sd_deg: float
+    drift_limit_deg: float
     direction_deg: float
     direction_sd_deg: float
     told_m: float
@@ -50,9 +48,10 @@ def step_errors(checked: Checked, limits: Limits) -> list[StepErrors]:
     """Return the errors of each commanded step; none of a film that could not be read."""
     if checked.commanded is None or checked.judgement is None:
         return []
-    pairs = list(zip(checked.commanded.steps, checked.judgement.steps, strict=True))
-    drifts = _drifts(pairs)
-    return [_errors(step, done, drift, checked, limits) for (step, done), drift in zip(pairs, drifts, strict=True)]
+    steps, done = checked.commanded.steps, checked.judgement.steps
+    known = drifts(steps, done, limits)
+    all_drifts = [*known, *[Drift(math.nan, math.nan, math.nan)] * (len(steps) - len(known))]
+    return [_errors(*each, checked, limits) for each in zip(steps, done, all_drifts, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +68,14 @@ def parts_of(checked: Checked, step: CommandedStep) -> list[Part]:
         return []
     pairs = zip(checked.evidence.spans, checked.judgement.agreements, strict=True)
     parts = (Part(span.step, agreement) for span, agreement in pairs)
-    return [part for part in parts if step.first <= part.step.first and part.step.last <= step.last]
+    return [part for part in parts if step.holds(part.step.first, part.step.last)]
 
 
-def _errors(
-    step: CommandedStep, done: Executed, drift: tuple[float, float], checked: Checked, limits: Limits
-) -> StepErrors:
+def _errors(step: CommandedStep, done: Executed, drift: Drift, checked: Checked, limits: Limits) -> StepErrors:
     told, nan = step.T_before_after, math.nan
     shown = _shown(step, done, checked)
     if told is None:
-        return StepErrors(step.first, step.last, str(step.way), shown, *(nan,) * 10)
+        return StepErrors(step.first, step.last, str(step.way), shown, *(nan,) * 11)
     is_metric = checked.commanded is not None and checked.commanded.scale.is_metric
     is_known, moves = done.kind != "none", float(told.t.norm()) > 0
     is_measured = is_metric and moves and done.kind == "metric"
@@ -89,8 +86,10 @@ def _errors(
         shown,
         math.degrees(rotation_error(done.T_before_after, told)) if is_known else nan,
         done.rotation_sd_deg,
-        max(limits.turn_deg, limits.turn_share * math.degrees(so3.angle(told.R))),
-        *drift,
+        limits.turn_limit_deg(math.degrees(so3.angle(told.R))),
+        drift.off_deg,
+        drift.sd_deg,
+        drift.limit_deg,
         math.degrees(direction_error(chord(done.T_before_after), chord(told))) if moves and done.moved else nan,
         done.direction_sd_deg,
         float(told.t.norm()) if is_metric and moves else nan,
@@ -106,30 +105,6 @@ def _shown(step: CommandedStep, done: Executed, checked: Checked) -> str:
     if done.kind == "none":
         return f"{UNKNOWN}: {done.reason}"
     return in_words(done.T_before_after, "m" if done.kind == "metric" else None)
-
-
-def _drifts(pairs: Sequence[tuple[CommandedStep, Executed]]) -> list[tuple[float, float]]:
-    """Error of the turns since the first frame, and its standard deviation, degrees; NaN from an unknown one on."""
-    executed, told, square = SE3.identity(), SE3.identity(), 0.0
-    drifts: list[tuple[float, float]] = []
-    for step, done in pairs:
-        if step.T_before_after is None or done.kind == "none":
-            break
-        executed, told = executed @ done.T_before_after, told @ step.T_before_after
-        square += done.rotation_sd_deg**2 if math.isfinite(done.rotation_sd_deg) else 0.0
-        drifts.append((math.degrees(rotation_error(executed, told)), math.sqrt(square)))
-    return drifts + [(math.nan, math.nan)] * (len(pairs) - len(drifts))
-
-
-def length_ratio(errors: Sequence[StepErrors]) -> float:
-    """Return how long the moves are over the commanded ones, long ones counting for more; NaN without lengths.
-
-    >>> length_ratio([])
-    nan
-    """
-    seen = [(e.told_m, e.length_m) for e in errors if math.isfinite(e.length_m)]
-    told, made = (np.array([pair[i] for pair in seen]) for i in (0, 1))
-    return float(told @ made / (told @ told)) if len(seen) else math.nan
 
 
 # --- the path

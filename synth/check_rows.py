@@ -33,7 +33,17 @@ from synth.film_evidence import Span
 from synth.judge_steps import Executed
 from synth.verdict import Finding
 
-COLUMNS = ("name", "verdict", "first_reason", "tsed", "turn_deg", "direction_deg", "length_ratio", "frames", "steps")
+COLUMNS = (
+    "name",
+    "verdict",
+    "first_reason",
+    "tsed",
+    "turn_off_deg",
+    "direction_off_deg",
+    "length_ratio",
+    "frames",
+    "steps",
+)
 """Of the CSV file: one line a trajectory."""
 
 
@@ -62,6 +72,7 @@ def _of_film(checked: Checked) -> dict[str, Any]:
         "image_size": list(checked.film.size),
         "K": checked.evidence.camera.K.tolist(),
         "tsed": checked.tsed,
+        "length_ratio": checked.judgement.length_ratio,
         "steps": [_step(told, done, spans, unit) for told, done in steps],
         "executed": _executed(checked.judgement.steps),
         "scale": {
@@ -134,7 +145,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _step(
     told: CommandedStep, done: Executed, spans: Sequence[tuple[Span, Agreement | None]], unit: str
 ) -> dict[str, Any]:
-    own = [pair for pair in spans if told.first <= pair[0].step.first and pair[0].step.last <= told.last]
+    own = [pair for pair in spans if told.holds(pair[0].step.first, pair[0].step.last)]
     agreed = [agreement for _, agreement in own if agreement is not None]
     T, known = told.T_before_after, done.kind != "none"
     is_way = known and done.moved and T is not None and bool(T.t.norm() > 0)
@@ -225,19 +236,22 @@ def table_of(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
-    measures = row["measures"]
-    ratio = next((f["numbers"].get("ratio") for f in row["findings"] if f["reason"] == "scale"), None)
+    steps = row.get("steps", ())
     return {
         "name": row["name"],
         "verdict": row["verdict"],
         "first_reason": next(iter(row["reasons"]), ""),
         "tsed": row.get("tsed"),
-        "turn_deg": measures.get("turn_deg"),
-        "direction_deg": measures.get("direction_deg"),
-        "length_ratio": ratio,
+        "turn_off_deg": _worst(steps, "turn_off_deg"),
+        "direction_off_deg": _worst(steps, "direction_off_deg"),
+        "length_ratio": row.get("length_ratio"),
         "frames": row.get("frames"),
-        "steps": len(row.get("steps", ())),
+        "steps": len(steps),
     }
+
+
+def _worst(steps: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return max((step[name] for step in steps if step[name] is not None), default=None)
 
 
 def _finite(value: Any) -> Any:

@@ -9,13 +9,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Bool
 from numpy.typing import NDArray
 from PIL import Image
 
 from geom.camera import PinholeCamera
-from geom.epipolar import motion_distance
 from geom.se3 import SE3
 from synth.check import Checked
 from synth.check_drawings import lines_svg, ranges, row_svg, tracks_svg
@@ -175,8 +173,7 @@ def _fits(step: ExecutedStep, camera: PinholeCamera) -> Bool[NDArray, " n"] | No
     if view.kind == "none" and not step.is_still:
         return None
     T_b_a = SE3.identity() if step.is_still else view.T_b_a
-    uv = torch.from_numpy(step.matches.uv_a), torch.from_numpy(step.matches.uv_b)
-    fits = (motion_distance(*uv, camera, T_b_a, camera) <= MAX_ERROR_PX).numpy()
+    fits = step.matches.missed_by(camera, T_b_a, camera) <= MAX_ERROR_PX
     # A move in an unknown direction is handed on as its turn alone, which its own inliers miss.
     is_more = view.kind == "rotation" and not step.is_still and fits.sum() < view.inliers
     return None if is_more else fits

@@ -136,7 +136,7 @@ def told_apart(path: ExecutedPath, spans: Sequence[ExecutedStep], commanded: Com
     T, poses, place_sd = path.T_first_cam, [path.T_first_cam[0]], path.position_sd.copy()
     for k, span in enumerate(spans, start=1):
         leg = T[k - 1].inverse() @ T[k]
-        step = next(step for step in commanded.steps if step.first <= span.first and span.last <= step.last)
+        step = next(step for step in commanded.steps if step.holds(span.first, span.last))
         has_parallax = not span.is_still and not span.view.parallax_deg <= DEFAULT.stray_deg
         is_in_place = not step.moves and not has_parallax
         if is_in_place and path.scale != "metric":
@@ -211,8 +211,7 @@ def _unlike_told(clip: Clip) -> str | None:
 
 
 def _is_alike(done: SE3, said: SE3, still: float) -> bool:
-    limit_deg = max(DEFAULT.turn_deg, DEFAULT.turn_share * math.degrees(so3.angle(said.R)))
-    if math.degrees(rotation_error(done, said)) > limit_deg:
+    if math.degrees(rotation_error(done, said)) > DEFAULT.turn_limit_deg(math.degrees(so3.angle(said.R))):
         return False
     moves = bool(done.t.norm() > still), bool(said.t.norm() > 0)
     if all(moves):

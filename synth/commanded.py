@@ -55,6 +55,10 @@ class CommandedStep:
     is_metric: bool = False
     """Whether its lengths are metres."""
 
+    def holds(self, first: int, last: int) -> bool:
+        """Whether these frames lie in it."""
+        return self.first <= first and last <= self.last
+
     @property
     def moves(self) -> bool:
         """Whether it goes anywhere, other than turning in place."""

@@ -62,13 +62,17 @@ def way_of(T_before_after: SE3, *, min_turn_deg: float | int = MIN_TURN_DEG, min
     heading = so3.heading(R)
     kinds = {ActionKind.of("turn", heading)} if abs(math.degrees(heading)) >= min_turn_deg else set()
     if math.hypot(x, z) > min_m:
-        half = heading / 2
-        right = x * math.cos(half) - z * math.sin(half)
-        ahead = x * math.sin(half) + z * math.cos(half)
+        right, ahead = right_and_ahead(T_before_after)
         larger = max(abs(right), abs(ahead))
         parts = (("x", right), ("z", ahead))
         kinds |= {ActionKind.of(axis, part) for axis, part in parts if abs(part) >= MIN_SHARE * larger > 0}
     return Way(frozenset(kinds))
+
+
+def right_and_ahead(T_before_after: SE3) -> tuple[float, float]:
+    """Return the parts of a move in the axes of halfway through its turn about the camera's y axis, in its unit."""
+    (x, _, z), half = T_before_after.t.tolist(), so3.heading(T_before_after.R) / 2
+    return x * math.cos(half) - z * math.sin(half), x * math.sin(half) + z * math.cos(half)
 
 
 def chord(T_before_after: SE3) -> Float[Tensor, " 3"]:

@@ -77,7 +77,7 @@ def executed_steps(
             f" {camera.width} x {camera.height}; was the film resized?"
         )
     for followed in tracks(film, key_frames, min_left=MIN_LEFT):
-        tracked = Matches(followed.uv_first, followed.uv_last)
+        tracked = followed.matches
         described = matches(followed.grey_first, followed.grey_last)
         known = z_depth(followed.first) if z_depth else None
         found = _better(tracked, described)

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from geom.camera import PinholeCamera
-from geom.epipolar import motion_distance
 from synth.executed import MIN_LEFT, DepthOf, ExecutedStep, executed_steps
 from synth.film import Film, Picture
 from synth.focal import Focal, focal_length
@@ -97,7 +95,7 @@ def shown_camera(film: Film, key_frames: Sequence[int], whole: tuple[int, int]) 
     Args:
         whole: (width, height) of the pictures before rows were left out.
     """
-    pairs = [Matches(found.uv_first, found.uv_last) for found in tracks(film, key_frames, min_left=MIN_LEFT)]
+    pairs = [found.matches for found in tracks(film, key_frames, min_left=MIN_LEFT)]
     focal = focal_length(pairs, whole)
     return (focal.camera(*whole) if np.isfinite(focal.focal_px) else None), focal
 
@@ -121,8 +119,7 @@ def others_share(tracked: Matches, view: TwoView, camera: PinholeCamera, max_px:
         return float("nan")
     from scipy.spatial import KDTree
 
-    uv_a, uv_b = torch.from_numpy(tracked.uv_a), torch.from_numpy(tracked.uv_b)
-    missing = (motion_distance(uv_a, uv_b, camera, view.T_b_a, camera) > max_px).numpy()
+    missing = tracked.missed_by(camera, view.T_b_a, camera) > max_px
     _, near = KDTree(tracked.uv_a).query(tracked.uv_a, k=_NEIGHBOURS + 1)
     together = float((missing & (missing[np.asarray(near)[:, 1:]].mean(1) >= _MOST_OF)).mean())
     # A move in an unknown direction is handed on as its turn alone, which its own inliers miss.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from geom import so3
 from synth.focal_fit import Guesses, Seen, best_of, explained, fitted
 from synth.two_view_fit import Array
 from synth.two_view_starts import model_of
@@ -106,6 +108,4 @@ def _from_homography(seen: Seen, f: Array, width: float) -> list[Guesses]:
 
 
 def _nearest_turns(M: Float[NDArray, "g 3 3"]) -> Float[NDArray, "g 3 3"]:
-    U, _, Vt = np.linalg.svd(M)
-    U[..., 2] *= np.linalg.det(U @ Vt)[:, None]
-    return U @ Vt
+    return so3.nearest(torch.from_numpy(M)).numpy()

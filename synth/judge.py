@@ -11,13 +11,11 @@ import numpy as np
 
 from geom import so3
 from geom.camera import PinholeCamera
-from geom.pose_error import rotation_error
-from geom.se3 import SE3
 from synth.agreement import Agreement, agreement
 from synth.commanded import Commanded, CommandedStep
 from synth.executed import ExecutedStep
 from synth.film_evidence import FilmEvidence, Span
-from synth.judge_steps import Executed, Judged, executed_of, judge_keys, judge_step
+from synth.judge_steps import Drift, Executed, Judged, drifts, executed_of, judge_keys, judge_step
 from synth.still_checks import CHECKS
 from synth.verdict import DEFAULT, NUISANCES, Finding, Limits, Verdict, verdict_of
 
@@ -35,13 +33,15 @@ class Judgement:
     steps: tuple[Executed, ...]
     agreements: tuple[Agreement | None, ...]
     """Of the SIFT features of each span with the commanded motion; None where only directions were commanded."""
+    length_ratio: float
+    """How long moves are over commanded ones, long ones counting for more; NaN where lengths are not seen."""
 
 
 def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT) -> Judgement:
     """Hold a film against its command; nothing is estimated here, and nothing read."""
     agreements = tuple(_agreement(span.step, evidence.camera, commanded, limits) for span in evidence.spans)
     pairs = list(zip(evidence.spans, agreements, strict=True))
-    spans = [_spans_of(step, evidence) for step in commanded.steps]
+    spans = [[s for s in evidence.spans if step.holds(s.step.first, s.step.last)] for step in commanded.steps]
     done = tuple(executed_of([span.step for span in own], commanded).through(evidence.lens_sd) for own in spans)
     judged = Judged([], {})
     for n, (step, executed, own) in enumerate(zip(commanded.steps, done, spans, strict=True)):
@@ -54,18 +54,14 @@ def judge(evidence: FilmEvidence, commanded: Commanded, limits: Limits = DEFAULT
         for name, value in found.measures.items():
             judged.measure(name, value)
     judged.findings = list(_in_order(judged.findings, commanded.steps, done, limits))
-    _judge_lengths(judged, commanded, done, limits)
+    length_ratio = _judge_lengths(judged, commanded, done, limits)
     _judge_drift(judged, commanded.steps, done, limits)
     _judge_lens(judged, evidence, commanded, limits)
     _judge_frames(judged, evidence, commanded, limits)
     _judge_others(judged, evidence, limits)
     if commanded.returns:
         _judge_return(judged, evidence, limits)
-    return Judgement(verdict_of(judged.findings, judged.measures, limits), done, agreements)
-
-
-def _spans_of(step: CommandedStep, evidence: FilmEvidence) -> list[Span]:
-    return [span for span in evidence.spans if step.first <= span.step.first and span.step.last <= step.last]
+    return Judgement(verdict_of(judged.findings, judged.measures, limits), done, agreements, length_ratio)
 
 
 def _agreement(step: ExecutedStep, camera: PinholeCamera, commanded: Commanded, limits: Limits) -> Agreement | None:
@@ -118,7 +114,8 @@ def _did(done: Executed, step: CommandedStep, limits: Limits) -> bool:
 # --- lengths and drift
 
 
-def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed], limits: Limits) -> None:
+def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed], limits: Limits) -> float:
+    """Return the ratio of all lengths, where it can be told."""
     moves = [n for n, step in enumerate(commanded.steps) if step.moves]
     elsewhere = {n for f in judged.findings for n in f.numbers.get("steps", [f.step] if f.reason == "missing" else [])}
     seen = [n for n in moves if done[n].kind == "metric" and n not in elsewhere]
@@ -127,7 +124,7 @@ def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed
             cause = "without depth" if not seen else f"where the command's lengths are {commanded.scale.status}"
             text = f"{cause} the lengths of moves cannot be checked"
             judged.findings.append(Finding("lengths unseen", "note", text))
-        return
+        return math.nan
     told = np.array([_length(commanded.steps[n]) for n in seen])
     made = np.array([float(done[n].T_before_after.t.norm()) for n in seen])
     sds = np.array([done[n].length_sd_m for n in seen])
@@ -137,7 +134,7 @@ def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed
     if _share_off(ratio, limits.sure_sd * sd) > limits.length_share:
         text = f"moves are {ratio:.2f} times as long as commanded (sd {sd:.3f})"
         judged.findings.append(Finding("scale", "fails", text, None, numbers))
-        return
+        return ratio
     if _share_off(ratio, -limits.agree_sd * sd) > limits.length_share:
         text = f"moves are {ratio:.2f} times as long as commanded, sd {sd:.2f}: too unsure to tell"
         judged.findings.append(Finding("unsure", "leaves open", text, None, numbers))
@@ -145,6 +142,7 @@ def _judge_lengths(judged: Judged, commanded: Commanded, done: Sequence[Executed
         if _share_off(m / t, limits.sure_sd * s / t) > limits.length_share:
             text = f"step {n + 1}: moved {m:.2f} m, told {t:.2f} m (sd {s:.3f} m)"
             judged.findings.append(Finding("length", "fails", text, n, {"ratio": float(m / t)}))
+    return ratio
 
 
 def _length(step: CommandedStep) -> float:
@@ -159,19 +157,12 @@ def _share_off(ratio: float, margin: float) -> float:
 
 def _judge_drift(judged: Judged, steps: Sequence[CommandedStep], done: Sequence[Executed], limits: Limits) -> None:
     """Errors of the turns since the first frame, while all of them are known."""
-    executed, told, square, turned = SE3.identity(), SE3.identity(), 0.0, 0.0
-    worst = 0.0, 0.0, 0.0, 0
-    for n, (step, one) in enumerate(zip(steps, done, strict=True)):
-        if step.T_before_after is None or one.kind == "none":
-            break
-        executed, told = executed @ one.T_before_after, told @ step.T_before_after
-        square += one.rotation_sd_deg**2 if math.isfinite(one.rotation_sd_deg) else 0.0
-        turned += math.degrees(so3.angle(step.T_before_after.R))
+    worst = 0.0, 0, Drift(0.0, 0.0, limits.drift_deg)
+    for n, drift in enumerate(drifts(steps, done, limits)):
         # In times of its limit, so that the worst frame is the one that exceeds it most.
-        unit = max(1.0, limits.turn_share * turned / limits.drift_deg)
-        off, sd = math.degrees(rotation_error(executed, told)), math.sqrt(square)
-        worst = max(worst, ((off - limits.sure_sd * sd) / unit, off, sd, n))
-    sure, off, sd, n = worst
+        sure = (drift.off_deg - limits.sure_sd * drift.sd_deg) * limits.drift_deg / drift.limit_deg
+        worst = max(worst, (sure, n, drift), key=lambda found: found[0])
+    sure, n, drift = worst
     judged.measure("drift_deg", sure)
     if sure <= limits.drift_deg:
         return
@@ -181,6 +172,7 @@ def _judge_drift(judged: Judged, steps: Sequence[CommandedStep], done: Sequence[
         judged.findings = [f for f in judged.findings if f.reason not in ("turn", "missing", "mirrored turn")]
     elif any(f.reason in (*_OPENING, "order") for f in judged.findings if f.effect == "fails"):
         return
+    off, sd = drift.off_deg, drift.sd_deg
     evenly = "" if rate is None else f", {abs(rate):.2f} deg a frame to the {'right' if rate > 0 else 'left'}"
     text = f"by the end of step {n + 1} the turns are {off:.1f} deg off in all{evenly} (sd {sd:.1f} deg)"
     numbers = {"off_deg": off, "sd_deg": sd, "deg_a_frame": rate}

@@ -12,7 +12,7 @@ from geom.actions import ActionKind
 from geom.pose_error import direction_error, rotation_error
 from geom.se3 import SE3
 from synth.commanded import Commanded, CommandedStep
-from synth.compliance import MIN_TURN_DEG, STILL, Way, chord, in_words, way_of
+from synth.compliance import MIN_TURN_DEG, STILL, Way, chord, in_words, right_and_ahead, way_of
 from synth.executed import SURE_SD, ExecutedStep
 from synth.two_view import TwoView
 from synth.verdict import Finding, Limits
@@ -149,6 +149,30 @@ def _share(span: ExecutedStep, commanded: Commanded) -> float:
     return length or float(span.last - span.first)
 
 
+@dataclass(frozen=True)
+class Drift:
+    """Error of all turns up to the end of a step, degrees."""
+
+    off_deg: float
+    sd_deg: float
+    limit_deg: float
+
+
+def drifts(steps: Sequence[CommandedStep], done: Sequence[Executed], limits: Limits) -> list[Drift]:
+    """What errors of turns add up to, step by step, while the turns are known."""
+    executed, told, square, turned = SE3.identity(), SE3.identity(), 0.0, 0.0
+    found: list[Drift] = []
+    for step, one in zip(steps, done, strict=True):
+        if step.T_before_after is None or one.kind == "none":
+            break
+        executed, told = executed @ one.T_before_after, told @ step.T_before_after
+        square += _or_0(one.rotation_sd_deg) ** 2
+        turned += math.degrees(so3.angle(step.T_before_after.R))
+        off = math.degrees(rotation_error(executed, told))
+        found.append(Drift(off, math.sqrt(square), limits.drift_limit_deg(turned)))
+    return found
+
+
 # --- the verdict on one step
 
 
@@ -181,7 +205,7 @@ def judge_step(n: int, step: CommandedStep, done: Executed, limits: Limits) -> J
 def _judge_turn(judged: Judged, n: int, told: SE3, done: Executed, limits: Limits) -> None:
     off, sd = math.degrees(rotation_error(done.T_before_after, told)), _or_0(done.rotation_sd_deg)
     angle = math.degrees(so3.angle(told.R))
-    limit = max(limits.turn_deg, limits.turn_share * angle)
+    limit = limits.turn_limit_deg(angle)
     judged.measure("turn_deg", off * limits.turn_deg / limit, limits.sure_sd * sd * limits.turn_deg / limit)
     said, shown = (_in_place(T) for T in (told, done.T_before_after))
     numbers = {"off_deg": off, "sd_deg": sd, "limit_deg": limit}
@@ -301,15 +325,13 @@ def _part(kind: ActionKind, span: ExecutedStep) -> tuple[float, float] | None:
     if span.view.kind == "none":
         return None
     T = span.view.T_b_a.inverse()
-    heading = so3.heading(T.R)
     if kind.is_turn:
         unit = KEY_SHARE / (KEY_TURN_DEG * (span.last - span.first))
-        return kind.sign * math.degrees(heading) * unit, span.view.rotation_sd_deg * unit
+        return kind.sign * math.degrees(so3.heading(T.R)) * unit, span.view.rotation_sd_deg * unit
     if span.view.kind == "rotation":
         return None
-    x, _, z = (T.t / T.t.norm()).tolist()
-    half = heading / 2
-    along = x * math.cos(half) - z * math.sin(half) if kind.axis == "x" else x * math.sin(half) + z * math.cos(half)
+    right, ahead = right_and_ahead(SE3(T.R, T.t / T.t.norm()))
+    along = right if kind.axis == "x" else ahead
     return kind.sign * along, math.radians(span.view.direction_sd_deg) * math.sqrt(max(0.0, 1 - along**2))
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
+
+from geom.camera import PinholeCamera
+from geom.epipolar import motion_distance
+from geom.se3 import SE3
 
 MAX_FEATURES = 2000
 MAX_RATIO = 0.8
@@ -39,6 +44,11 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.uv_a)
+
+    def missed_by(self, camera_a: PinholeCamera, T_b_a: SE3, camera_b: PinholeCamera) -> Float[NDArray, " n"]:
+        """How far each match is from where a motion allows it to be, pixels, as `geom.epipolar.motion_distance`."""
+        uv_a, uv_b = torch.from_numpy(self.uv_a), torch.from_numpy(self.uv_b)
+        return motion_distance(uv_a, uv_b, camera_a, T_b_a, camera_b).numpy()
 
 
 def matches(

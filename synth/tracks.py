@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from scipy.ndimage import map_coordinates
 
 from synth.film import Film, Picture
+from synth.matches import Matches
 
 MIN_SURVIVED = 0.6
 """Where key frames are chosen, a new one is set as soon as fewer of the corners can still be followed."""
@@ -62,6 +63,11 @@ class Tracks:
     grey_first: Grey
     grey_last: Grey
     """Both pictures, for those who want to look closer before they are gone."""
+
+    @property
+    def matches(self) -> Matches:
+        """The points as matches of both frames."""
+        return Matches(self.uv_first, self.uv_last)
 
     @property
     def median_move(self) -> float:

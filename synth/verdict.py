@@ -94,6 +94,14 @@ class Limits:
             if not value > 0:
                 raise ValueError(f"{name} must be > 0, got {value}")
 
+    def turn_limit_deg(self, told_deg: float) -> float:
+        """The limit of a step that is to turn by so much."""
+        return max(self.turn_deg, self.turn_share * told_deg)
+
+    def drift_limit_deg(self, told_deg: float) -> float:
+        """The limit of all turns so far, where these were to be so much in all, whatever their sides."""
+        return max(self.drift_deg, self.turn_share * told_deg)
+
 
 DEFAULT = Limits()
 

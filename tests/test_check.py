@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import cv2
 import numpy as np
 import pytest
 import real_sources
+from bundles import Film, write_svc
+from bundles import room as bundles_room
 from films import jpeg, noisy, write_video
 
 from geom.actions import parse_actions
@@ -187,6 +190,46 @@ def test_help_tells_the_limits_there_are(capsys: pytest.CaptureFixture[str]) -> 
     assert f"(default: {limits.turn_deg:g}, or a tenth of the turn" in said and limits.turn_share == 0.1
     assert f"may be off (default: {limits.direction_deg:g})" in said
     assert f"depth tells them (default: {limits.length_share:g})" in said
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of SVC: a clip that shows what it was told, one that is mirrored, and one that shows nothing."""
+    folder, told = tmp_path_factory.mktemp("svc") / "bundles", "turn left 24 degrees"
+    films = (Film("right", told), Film("mirror", told, "turn right 24 degrees"), Film("blank", told, seen=0))
+    for film in films:
+        write_svc(folder, bundles_room(), film)
+    return folder
+
+
+def test_a_tree_is_checked_clip_by_clip_with_any_number_of_workers(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report"
+    status, found = checked(capsys, tree, "--out", out)
+    assert status == 1 and found["summary"]["verdicts"] == {"pass": 1, "fail": 1, "undecided": 1}
+    verdicts = {row["name"].split("/")[-1]: row["verdict"] for row in found["trajectories"]}
+    assert verdicts == {"right": "pass", "mirror": "fail", "blank": "undecided"}
+    assert main(["check", str(tree), "--json", "--workers", "2"]) == 1
+    assert json.loads(capsys.readouterr().out)["trajectories"] == found["trajectories"]
+    rows = {row["name"].split("/")[-1]: row for row in csv.DictReader(io.StringIO((out / "check.csv").read_text()))}
+    assert float(rows["mirror"]["turn_off_deg"]) == pytest.approx(48, abs=1) and rows["blank"]["turn_off_deg"] == ""
+    assert float(rows["right"]["turn_off_deg"]) < 1 and rows["right"]["length_ratio"] == ""
+    page = (out / "check.html").read_text()
+    assert page.index("mirror</") < page.index("blank</") < page.index("right</")
+
+
+def test_a_clip_that_cannot_be_read_is_counted_as_undecided(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "bundles"
+    shutil.copytree(tree, damaged)
+    picture = sorted(damaged.glob("scenes/*/traj_mirror/samples-rgb/*.png"))[2]
+    picture.write_bytes(picture.read_bytes()[:3000])
+    status, found = checked(capsys, damaged)
+    row = next(row for row in found["trajectories"] if row["name"].endswith("mirror"))
+    assert status == 0 and row["verdict"] == "undecided" and picture.name in row["reasons"][0]
+    assert checked(capsys, damaged, "--strict")[0] == 1
 
 
 @needs_real

@@ -205,8 +205,6 @@ def with_look(**changes: tuple[int, int, float]) -> FilmEvidence:
 def test_faults_of_the_pictures_fire_their_own_reason(
     changes: dict[str, tuple[int, int, float]], reason: str, outcome: str
 ) -> None:
-    if reason == "flicker":
-        changes = {"brightened": (15, 16, 9.0)}
     evidence = with_look(**changes)
     if reason == "flicker":
         evidence.look.brightened[16] = -9.0
