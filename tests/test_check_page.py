@@ -369,7 +369,7 @@ def ideal(commanded: Commanded, kind: Kind, sign: float = 1.0) -> Checked:
         own: Kind = "rotation" if kind == "direction" and not T.t.any() else kind
         steps.append(Executed(SE3(T.R, sign * T.t / length), own, 0.1, 1.0, 0.01, 3.0, "", 99))
     verdict = verdict_of([], {})
-    return Checked("ideal", verdict, None, commanded, None, Judgement(verdict, tuple(steps), ()))
+    return Checked("ideal", verdict, None, commanded, None, Judgement(verdict, tuple(steps), (), math.nan))
 
 
 def executed(one: Checked) -> Way3:
