@@ -1,6 +1,6 @@
 """The limits of the check, chosen on simulated films: what correct films reach, and what faulty ones do.
 
-    python benchmarks/calibrate.py [--films N] [--workers K] [--out FILE]
+    python benchmarks/calibrate.py [--films N] [--workers K] [--rows FILE] [--out FILE]
 
 For each limit its operating curve: the share of correct films beyond it, and of films with a fault of each size that it
 is to find. A limit stays clear of both sides: it is the geometric mean of what 99.8 % of the correct films stay below
@@ -49,8 +49,9 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=150)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "calibrate.json")
+    parser.add_argument("--rows", type=Path, help="kept here as they come; a run that was cut off goes on from them")
     args = parser.parse_args()
-    rows = run_trials(FIRST_SEED, args.films, args.workers)
+    rows = run_trials(FIRST_SEED, args.films, args.workers, args.rows)
     reached = reached_by(rows)
     result = {
         "films": args.films,

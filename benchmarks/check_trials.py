@@ -5,14 +5,17 @@ What a film shows is gathered once for all commands that it is held against.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 from check_faults import FAULTS, Fault
 from check_films import SimFilm, chance, correct, median_depth, size_of
+from machine import machine
 
 from geom.scale import Scale
 from synth.commanded import commanded_of_poses
@@ -31,10 +34,31 @@ Known = dict[tuple[Any, ...], tuple[SimFilm, FilmEvidence]]
 """What films show, by what tells them apart; the film is kept, so that the id of its pictures stays theirs."""
 
 
-def run_trials(first_seed: int, films: int, workers: int) -> list[dict[str, Any]]:
-    """Rows of so many films, by the limits in use."""
-    jobs = [(seed, Limits()) for seed in range(first_seed, first_seed + films)]
-    return [row for found in run_jobs(trials, jobs, workers) for row in found]
+def run_trials(first_seed: int, films: int, workers: int, kept: Path | None = None) -> list[dict[str, Any]]:
+    """Rows of so many films, by the limits in use.
+
+    Args:
+        kept: a file that gets the rows of each film as they come; a run that was cut off goes on from it. What another
+            commit left there does not count.
+    """
+    commit = machine()["commit"]
+    done = _rows_in(kept, commit) if kept else {}
+    jobs = [(seed, Limits()) for seed in range(first_seed, first_seed + films) if seed not in done]
+    for rows in run_jobs(trials, jobs, workers):
+        done[rows[0]["seed"]] = rows
+        if kept:
+            with kept.open("a") as file:
+                file.write(json.dumps({"commit": commit, "rows": rows}) + "\n")
+    return [row for seed in range(first_seed, first_seed + films) for row in done[seed]]
+
+
+def _rows_in(path: Path, commit: str) -> dict[int, list[dict[str, Any]]]:
+    """Rows of this commit by their film's seed; a last line that was cut off is removed."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith("\n")]
+    path.write_text("".join(whole))
+    found = [json.loads(line) for line in whole]
+    return {one["rows"][0]["seed"]: one["rows"] for one in found if one["commit"] == commit}
 
 
 def sequences(rows: Sequence[dict[str, Any]]) -> int:

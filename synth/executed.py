@@ -27,6 +27,9 @@ MAX_TURN_SD_DEG = 5.0
 MIN_LEFT = 0.35
 """Share of the corners below which a key frame is set between those that were given, lest the tracks be lost."""
 
+_ENOUGH_TRACKS = 100
+"""Of which a motion is told well."""
+
 DepthOf = Callable[[int], Float[NDArray, "h w"] | None]
 """z-depth of a frame, metres, NaN or 0 where unknown; None where the frame has none."""
 
@@ -89,7 +92,8 @@ def executed_steps(
 
 def _better(tracked: Matches, described: Matches) -> Matches:
     """Features look alike wherever they are: only where tracks were lost are they the better witness."""
-    return described if len(described) > 2 * len(tracked) else tracked
+    is_lost = len(tracked) < _ENOUGH_TRACKS
+    return described if is_lost and len(described) > 2 * len(tracked) else tracked
 
 
 def _way(view: TwoView) -> Way | None:

@@ -82,11 +82,15 @@ def _fx(camera: PinholeCamera) -> float:
 
 
 def _centred(tracked: Matches, camera: PinholeCamera) -> Matches:
-    """Matches as a camera of the same focal length sees them that has square pixels and looks through the middle."""
+    """Matches as a camera of the same focal length sees them that has square pixels and looks through the middle.
+
+    Those that it does not see are left out.
+    """
     middle = np.array([camera.width, camera.height]) / 2
     fx, fy = camera.focal.tolist()
     uv_a, uv_b = ((uv - camera.principal_point.numpy()) * [1, fx / fy] + middle for uv in (tracked.uv_a, tracked.uv_b))
-    return Matches(uv_a, uv_b)
+    is_seen = ((uv_a >= 0) & (uv_a <= 2 * middle) & (uv_b >= 0) & (uv_b <= 2 * middle)).all(1)
+    return Matches(uv_a[is_seen], uv_b[is_seen])
 
 
 def shown_camera(film: Film, key_frames: Sequence[int], whole: tuple[int, int]) -> tuple[PinholeCamera | None, Focal]:

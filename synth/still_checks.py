@@ -1,6 +1,6 @@
 """What the pictures of a film alone say against it: frozen frames, cuts, flicker, blur, and a return that does not.
 
-`look` reads a film once, in constant memory, and keeps six numbers a frame; the checks are pure functions of these.
+`look` reads a film once, in constant memory, and keeps seven numbers a frame; the checks are pure functions of these.
 Changes between frames are measured on thumbnails, whose pixels average the noise of a codec or sensor away: they stand
 for the DC images that cuts are found on in compressed video (Yeo and Liu, "Rapid scene analysis on compressed video",
 IEEE TCSVT 1995).
@@ -8,6 +8,7 @@ IEEE TCSVT 1995).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,13 @@ MAX_SHARE_FROZEN = 0.1
 
 MAX_FROZEN = 0.1
 """Grey levels by which a frame that repeats the one before may differ from it in any film: what a codec leaves."""
+
+LAG = 3
+"""Frames over which a slow motion is told from none."""
+
+MAX_GROWTH = 1.3
+"""Frames that repeat differ over LAG frames by as much as from one to the next: by noise alone, 0.9 to 1.1 times as
+much in simulated films. Motion grows."""
 
 MIN_CUT = 3.0
 """A cut changes this many times as much as the frames around it."""
@@ -69,7 +77,7 @@ Thumb = Float32[np.ndarray, "y x"]
 
 @dataclass(frozen=True)
 class Look:
-    """Six numbers of each frame; the first four compare it with the one before, and are NaN for the first frame.
+    """Seven numbers of each frame; the first four compare it with the one before, and are NaN for the first frame.
 
     Args:
         change: mean absolute difference of the thumbnails, averaged over 4 x 4 pixels, in grey levels of 0 to 255.
@@ -79,6 +87,7 @@ class Look:
         sharpness: variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing", ICPR 2000).
         blocks: steps of brightness at the edges of 8 x 8 blocks, over those elsewhere (after Wang, Sheikh and Bovik,
             "No-reference perceptual quality assessment of JPEG compressed images", ICIP 2002); 1 where none show.
+        change_over_lag: as change, from LAG frames before; NaN for the first LAG frames.
     """
 
     change: Numbers
@@ -87,6 +96,7 @@ class Look:
     brightened: Numbers
     sharpness: Numbers
     blocks: Numbers
+    change_over_lag: Numbers
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ class Finding:
 
 
 def look(frames: Iterable[Picture]) -> Look:
-    """Measure frames one after another; only two thumbnails are held at a time.
+    """Measure frames one after another; only LAG thumbnails are held at a time.
 
     Args:
         frames: sRGB, uint8, (h, w, 3), all of one size.
@@ -107,13 +117,15 @@ def look(frames: Iterable[Picture]) -> Look:
         ValueError: if there are fewer than 2.
     """
     rows: list[tuple[float, ...]] = []
-    before: Thumb | None = None
+    before: deque[Thumb] = deque(maxlen=LAG)
+    nan = float("nan")
     for frame in frames:
         grey = grey_of(frame)
         thumb = _thumbnail(grey)
-        changes = (float("nan"),) * 4 if before is None else _changes(before, thumb)
-        rows.append((*changes, _sharpness(grey), _blocks(grey)))
-        before = thumb
+        changes = _changes(before[-1], thumb) if before else (nan,) * 4
+        over_lag = _change(before[0], thumb) if len(before) == LAG else nan
+        rows.append((*changes, _sharpness(grey), _blocks(grey), over_lag))
+        before.append(thumb)
     if len(rows) < 2:
         raise ValueError(f"there must be at least 2 frames to compare, got {len(rows)}")
     return Look(*np.array(rows, np.float64).T)
@@ -127,7 +139,18 @@ def frozen(seen: Look, max_share: float = MAX_SHARE_FROZEN, max_change: float = 
     A camera that stands still in front of a still scene gives the same picture: whether it should, only its orders say.
     """
     limit = max(max_change, max_share * float(np.nanquantile(seen.change, UPPER)))
-    return _finding(seen.change, seen.change <= limit)
+    is_small = seen.change <= limit
+    return _finding(seen.change, is_small & ~_grows(seen, is_small, max_change))
+
+
+def _grows(seen: Look, is_small: Bool[np.ndarray, " n"], max_change: float) -> Bool[np.ndarray, " n"]:
+    """Frames of small changes that add up, as those of a slow motion do."""
+    grows = np.zeros(len(is_small), bool)
+    for last in range(LAG, len(is_small)):
+        some = slice(last + 1 - LAG, last + 1)
+        total = seen.change_over_lag[last]
+        grows[some] |= is_small[some].all() and total > max(MAX_GROWTH * seen.change[some].mean(), max_change)
+    return grows
 
 
 def cuts(seen: Look, min_cut: float = MIN_CUT, max_survived: float = MAX_CUT_SURVIVED, around: int = AROUND) -> Finding:
@@ -135,9 +158,11 @@ def cuts(seen: Look, min_cut: float = MIN_CUT, max_survived: float = MAX_CUT_SUR
 
     A cut stands out of its neighbours, in what is seen where or in the colours that there are (the two measures that
     Boreczky and Rowe compare, "Comparison of video shot boundary detection techniques", 1996), and nothing can be
-    followed across it, which tells it from a fast motion and from flicker.
+    followed across it, which tells it from a fast motion and from flicker. Colours alone also change where something
+    near comes in: then half of it must be seen in the other measure.
     """
-    stands_out = _stands_out(seen.change, min_cut, around) | _stands_out(seen.recoloured, min_cut, around)
+    recoloured = _stands_out(seen.recoloured, min_cut, around) & _stands_out(seen.change, min_cut / 2, around)
+    stands_out = _stands_out(seen.change, min_cut, around) | recoloured
     return _finding(seen.survived, stands_out & (np.nan_to_num(seen.survived) <= max_survived))
 
 
@@ -245,11 +270,15 @@ def _changes(before: Thumb, after: Thumb) -> tuple[float, float, float, float]:
     followed = tracks_between(_whole(before), _whole(as_bright), _POINTS)
     brightened = shown_at(coarse_after, followed.uv_last) - shown_at(coarse_before, followed.uv_first)
     return (
-        float(np.abs(coarse_after - coarse_before).mean()),
+        _change(before, after),
         _hellinger(_histogram(before), _histogram(after)),
         followed.survived,
         float(np.median(brightened)) if len(brightened) >= _FEW_POINTS else 0.0,
     )
+
+
+def _change(before: Thumb, after: Thumb) -> float:
+    return float(np.abs(_coarse(after) - _coarse(before)).mean())
 
 
 def _coarse(thumb: Thumb) -> Thumb:

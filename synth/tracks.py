@@ -2,7 +2,8 @@
 
 Corners (Shi and Tomasi, "Good features to track", CVPR 1994) are followed by pyramidal Lucas-Kanade (Bouguet, 2000) and
 kept while following them back leads to where they came from (Kalal, Mikolajczyk and Matas, "Forward-backward error",
-ICPR 2010). Only two frames are held at a time, so drift over many frames is not undone: key frames bound it.
+ICPR 2010). At the end points are placed by how they looked in the first frame, which undoes what drifted on the way.
+Only the first frame and two others are held at a time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -32,8 +34,16 @@ MOST_POINTS = 400
 MIN_SPAN = 4
 """Frames at least to a key frame that is set because tracks were lost."""
 
-_WINDOW = 21, 21
+_WINDOW, _NARROW = (15, 15), (9, 9)
+"""Pixels: wide ones hold points over a film whose details change, but what is beside a thing drags its corners along;
+narrow ones do not."""
 _LEVELS = 3
+MAX_SLIP = 2.0
+"""Pixels by which a point that was followed from frame to frame may be off where it is found straight from the first
+frame in the last; what slipped off its corner is off by more."""
+MIN_CONFIRMED, MANY_CONFIRMED = 2 / 3, 100
+"""Share of the points, or number of them, that must still look as they did for the others to have slipped; where there
+are fewer, the film itself has changed, as generated films do."""
 _QUALITY = 0.002
 _APART = 1 / 80
 """Least distance of two corners, as a share of the picture's width: they shall cover it, not crowd one object."""
@@ -98,7 +108,7 @@ def tracks(
         if following is not None:
             following.step(grey)
             if (n in key_frames or following.is_lost(n, min_left)) if key_frames else following.is_worn(n):
-                yield following.tracks(n)
+                yield following.confirmed(n)
                 following = None
         if following is None and (key_frames is None or key_frames[0] <= n):
             following = _Following(n, grey, most_points)
@@ -107,7 +117,7 @@ def tracks(
     if key_frames:
         raise ValueError(f"key frame {key_frames[-1]} must be in {film.name}, but its last frame is {n}")
     if following is not None and following.first < n:
-        yield following.tracks(n)
+        yield following.confirmed(n)
 
 
 def _refuse_keys(key_frames: Sequence[int], film: Film) -> None:
@@ -141,6 +151,14 @@ class _Following:
         uv = _uv(self.start), _uv(self.now)
         return Tracks(self.first, last, *uv, self.left, self.grey_first, self.grey)
 
+    def confirmed(self, last: int) -> Tracks:
+        """What is followed up to this frame; if most of it still looks as it did at first, that part, placed by it."""
+        there, kept = _follow(self.grey_first, self.grey, self.start, self.now)
+        kept &= np.linalg.norm(there - self.now, axis=1) <= MAX_SLIP
+        if kept.sum() >= min(MIN_CONFIRMED * len(kept), MANY_CONFIRMED):
+            self.start, self.now = self.start[kept], there[kept]
+        return self.tracks(last)
+
     def is_lost(self, last: int, min_left: float) -> bool:
         """Whether too few are left of the corners that there were, after a while: each key frame has its cost."""
         return self.found > 0 and last - self.first >= MIN_SPAN and self.left < min_left
@@ -173,14 +191,22 @@ def tracks_between(before: Grey, after: Grey, most_points: int = MOST_POINTS) ->
     return following.tracks(1)
 
 
-def _follow(before: Grey, after: Grey, points: XY) -> tuple[XY, Bool[np.ndarray, " n"]]:
-    """Where points are in the next frame, and which of them can be trusted: inside it, and the same there and back."""
+def _follow(before: Grey, after: Grey, points: XY, about: XY | None = None) -> tuple[XY, Bool[np.ndarray, " n"]]:
+    """Where points are in another frame, and which of them can be trusted: inside it, and the same there and back.
+
+    Args:
+        about: where they are but for a few pixels, to place them exactly; sought from where they were if None.
+    """
     import cv2
 
     if not len(points):
         return points, np.zeros(0, bool)
-    there, went, _ = cv2.calcOpticalFlowPyrLK(before, after, points, points.copy(), winSize=_WINDOW, maxLevel=_LEVELS)
-    back, came, _ = cv2.calcOpticalFlowPyrLK(after, before, there, there.copy(), winSize=_WINDOW, maxLevel=_LEVELS)
+    how: dict[str, Any] = {"winSize": _WINDOW, "maxLevel": _LEVELS}
+    if about is not None:
+        how = {"winSize": _NARROW, "maxLevel": 0, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
+    to = points if about is None else about
+    there, went, _ = cv2.calcOpticalFlowPyrLK(before, after, points, to.copy(), **how)
+    back, came, _ = cv2.calcOpticalFlowPyrLK(after, before, there, points.copy(), **how)
     is_closed = np.linalg.norm(back - points, axis=1) <= MAX_THERE_AND_BACK
     uv = _uv(there)
     is_inside = ((uv >= 0) & (uv <= after.shape[::-1])).all(axis=1)

@@ -69,7 +69,7 @@ class Limits:
     frozen_share: float = 0.25
     """Longest run of frozen frames in a moving step, of its frames."""
     others_share: float = 0.1
-    """Of the tracked points."""
+    """Of the tracked points in two spans, or half of those in one."""
     focal_share: float = 0.05
     """By which the focal length may be longer, or shorter by the inverse."""
     dissimilarity: float = 0.3

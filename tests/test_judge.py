@@ -75,7 +75,7 @@ def shown(actions: str, *, with_depth: bool = False) -> FilmEvidence:
 def calm(num: int) -> Look:
     """Frames of which nothing is suspicious."""
     ones = np.ones(num)
-    return Look(5 * ones, 0.1 * ones, ones, 0 * ones, 100 * ones, ones)
+    return Look(5 * ones, 0.1 * ones, ones, 0 * ones, 100 * ones, ones, math.nan * ones)
 
 
 def told(actions: str, scale: Scale = METRIC) -> Commanded:
@@ -221,6 +221,9 @@ def test_what_moves_by_itself_and_a_return_that_is_none_fail() -> None:
     evidence = shown(TOLD)
     moving = replace(evidence, spans=(replace(evidence.spans[0], others=0.4), *evidence.spans[1:]))
     assert fails(judge(moving, told(TOLD))) == {"others move"}
+    spans = tuple(replace(span, others=0.15) for span in evidence.spans[:2])
+    assert fails(judge(replace(evidence, spans=(*spans, *evidence.spans[2:])), told(TOLD))) == {"others move"}
+    assert not fails(judge(replace(evidence, spans=(spans[0], *evidence.spans[1:])), told(TOLD)))
     there_and_back = "move forward 0.5 meters; move backward 0.5 meters"
     back = shown(there_and_back)
     assert not fails(judge(back, told(there_and_back)))

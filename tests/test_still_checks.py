@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,22 @@ def test_a_pause_to_the_end_is_frozen_and_standing_still_in_noise_is_judged_by_t
     assert frozen(look(noisy(still))).suspicious == ()  # nothing moves, and no frame repeats the one before
 
 
+def test_a_slow_motion_in_noise_is_not_frozen_though_each_of_its_changes_is_small() -> None:
+    before, frames = [texture(0, (4.0 * n, 0)) for n in range(K)], range(1, NUM - K + 1)
+    slow = look(noisy([*before, *(texture(0, (4.0 * (K - 1) + 0.2 * n, 0)) for n in frames)]))
+    assert (slow.change[K:] < 0.1 * slow.change[K - 1]).all() and frozen(slow).suspicious == ()
+    assert frozen(look(noisy([*before, *(before[-1] for _ in frames)]))).suspicious == REST
+
+
+def test_colours_that_a_near_thing_brings_in_are_no_cut_where_all_moves_alike() -> None:
+    ones = np.ones(12)
+    seen = Look(10 * ones, 0.02 * ones, 0.1 * ones, 0 * ones, 100 * ones, ones, math.nan * ones)
+    seen.recoloured[6] = 0.2
+    assert cuts(seen).suspicious == ()
+    seen.change[6] = 20
+    assert cuts(seen).suspicious == (6,)
+
+
 def test_black_frames_are_cuts_in_and_out_and_no_warning() -> None:
     pictures = moving(0)
     black = [np.zeros_like(pictures[0])] * 6
@@ -144,7 +161,7 @@ def test_numbers_are_one_a_frame_and_what_they_say() -> None:
     pictures = moving(0)
     seen = look(pictures)
     assert all(len(check(seen).numbers) == NUM for check in CHECKS.values())
-    assert [int(np.isnan(numbers).sum()) for numbers in vars(seen).values()] == [1, 1, 1, 1, 0, 0]
+    assert [int(np.isnan(numbers).sum()) for numbers in vars(seen).values()] == [1, 1, 1, 1, 0, 0, 3]
     grey = cv2.cvtColor(pictures[4], cv2.COLOR_RGB2GRAY).astype(float)
     kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
     laplacian = cv2.filter2D(grey, -1, kernel)
@@ -159,7 +176,8 @@ def test_numbers_are_one_a_frame_and_what_they_say() -> None:
 def test_thresholds_are_arguments() -> None:
     seen = look([*moving(0)[:K], brighter(moving(0)[K], 1.03), *moving(0)[K + 1 :]])
     assert flicker(seen, min_jump=2.0).suspicious == (K,) and flicker(seen, min_jump=9.0).suspicious == ()
-    assert frozen(seen, max_share=2.0).suspicious != () == frozen(seen).suspicious
+    repeated = look(noisy([*moving(0)[:K], moving(0)[K - 1], *moving(0)[K + 1 :]]))
+    assert frozen(repeated).suspicious == (K,) and frozen(repeated, max_share=0.01).suspicious == ()
     assert blur(seen, max_share=0.99).suspicious != () == blur(seen).suspicious
     cut = look([*moving(0)[:K], *moving(99)[K:]])
     assert cuts(cut).suspicious == (K,) and cuts(cut, max_survived=-1.0).suspicious == ()
