@@ -161,6 +161,10 @@ def _together(pairs: list[Told], grid: Array, px: float) -> Focal:
     sd = max(math.hypot(math.sqrt(variance(agreeing, found)[0]), LEAST_SD_SHARE), float(away.max()))
     if not sd <= MAX_SD_SHARE:
         return _unknown(_open_reason(pairs, f[is_open], sd))
+    turns = sum(one.model == "turn" for one in agreeing)
+    if 0 < 2 * turns < len(agreeing):
+        # Through another lens a move may look like a turn, and the moves beside it then fit that lens too.
+        return _unknown(f"{turns} of {len(agreeing)} pairs turn only, too few among moves, which may look like turns")
     return Focal(focal_px, sd, _reason(agreeing, len(pairs)))
 
 

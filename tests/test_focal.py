@@ -115,6 +115,17 @@ def test_one_pair_of_another_lens_is_outvoted() -> None:
     assert math.isnan(undecided.focal_px), undecided
 
 
+def test_one_turn_among_moves_is_not_believed() -> None:
+    """The arc that this stands for looked like a turn through a lens that was 30 % shorter."""
+    turn, moves = (
+        seen((0, 12, 0), STILL),
+        [seen((8, 20, 0), (0.4, 0.1, -0.1), 1), seen((-12, 10, 15), (-0.3, 0.2, 0.3), 2)],
+    )
+    assert off(focal_length([turn, moves[0]], SIZE)) < 0.02
+    found = focal_length([turn, *moves], SIZE)
+    assert math.isnan(found.focal_px) and found.reason.startswith("1 of 3 pairs turn only"), found
+
+
 def test_a_stated_focal_length_that_is_wrong_is_found_out() -> None:
     found = focal_length([seen((0, 6, 0), STILL, 1), seen((0, 6, 0), (0.3, 0, 0), 2)], SIZE)
     for factor in (0.8, 1.25):
