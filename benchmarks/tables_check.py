@@ -131,7 +131,7 @@ def calibrate(result: dict[str, Any]) -> str:
             " generators, drift adds up over longer films, and of films whose things move by themselves, or whose steps"
             " were swapped, some show it by other reasons. Curves are in the JSON.\n",
             table(head, rows),
-            "`python benchmarks/executed_path.py` writes results/executed_path.json.\n",
+            "`python benchmarks/calibrate.py` writes results/calibrate.json.\n",
         ]
     )
 
