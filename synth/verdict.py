@@ -137,6 +137,8 @@ class Verdict:
         findings: what decides it first.
         measures: how far each thing that has a limit is off, in the unit of its limit, at its worst; also where all is
             well. NaN or absent where it cannot be said.
+        score: the worst measure over its limit, to rank films by; 1 at least where it is undecided, so that what cannot
+            be seen ranks above what is seen to be well.
     """
 
     outcome: Outcome
@@ -162,4 +164,5 @@ def verdict_of(findings: Iterable[Finding], measures: Mapping[str, float], limit
     found = tuple(sorted(findings, key=lambda finding: order.index(finding.effect)))
     first = found[0].effect if found else "note"
     outcomes: dict[str, Outcome] = {"fails": "fail", "leaves open": "undecided", "note": "pass"}
-    return Verdict(outcomes[first], found, dict(measures), score)
+    outcome = outcomes[first]
+    return Verdict(outcome, found, dict(measures), max(score, 1.0) if outcome == "undecided" else score)

@@ -297,6 +297,7 @@ def test_limits_and_reasons_are_what_they_say() -> None:
         Finding("bad luck", "fails", "a test")
     order = verdict_of([Finding("blur", "note", "c"), Finding("unseen", "leaves open", "b")], {})
     assert order.outcome == "undecided" and order.reasons == ["b"]
+    assert order.score == 1 and verdict_of([], {"cuts": 0.1}).score == 0.2
     both = verdict_of([Finding("unseen", "leaves open", "b"), Finding("cut", "fails", "a")], {"cuts": 1.0})
     assert both.outcome == "fail" and both.reasons == ["a"] and both.score == 2 and len(REASONS) > 20
     assert verdict_of([], {}).outcome == "pass"
