@@ -159,6 +159,31 @@ def nearest(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     return (U * flip[..., None, :]) @ Vh
 
 
+def from_six(six: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the rotation whose first two columns are nearest to two vectors, the first one exactly in its direction.
+
+    Continuous, and so a form in which rotations can be learned (Zhou et al., "On the continuity of rotation
+    representations in neural networks", CVPR 2019): Gram and Schmidt's columns. Where the second vector is parallel to
+    the first, or either is 0, the result is a rotation no more.
+
+    >>> from_six(torch.tensor([2.0, 0.0, 0.0, 5.0, 3.0, 0.0])).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    first, second = six[..., :3], six[..., 3:]
+    x = torch.nn.functional.normalize(first, dim=-1)
+    y = torch.nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
+
+
+def midpoint(R_a: Float[Tensor, "*#batch 3 3"], R_b: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the rotation halfway between two: their mean, of which the inverse is that of the inverses.
+
+    >>> float(heading(midpoint(yaw_right(0.1), yaw_right(0.3)))).__round__(9)
+    0.2
+    """
+    return R_a @ exp(log(R_a.mT @ R_b) / 2)
+
+
 def _coefficients(rotvec: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return sin(a)/a, (1 - cos(a))/a^2 and (a - sin(a))/a^3 for a = |rotvec|."""
     squared = (rotvec * rotvec).sum(-1)
