@@ -70,13 +70,13 @@ def cast(
     >>> cast(ball, origin, torch.tensor([0.0, 0.0, 2.0], dtype=torch.float64)).t.item()
     1.0
     """
-    origin, direction = _checked_rays(primitives, origin, direction)
+    origin, direction = checked_rays(primitives, origin, direction)
     batch = torch.broadcast_shapes(origin.shape[:-1], direction.shape[:-1])
     o = origin.reshape(1, 3) if origin.numel() == 3 else origin.expand(*batch, 3)
     o, d = o.reshape(-1, 3), direction.expand(*batch, 3).reshape(-1, 3)
     rows = _chunk_rows(primitives, chunk)
     with torch.no_grad():
-        groups = _groups(primitives)
+        groups = shape_groups(primitives)
         parts = [
             _nearest(groups, o if len(o) == 1 else o[i : i + rows], d[i : i + rows], t_min)
             for i in range(0, len(d), rows)
@@ -122,7 +122,12 @@ def normals(
     return n_world.masked_fill((prim_idx < 0)[..., None], torch.nan)
 
 
-def _checked_rays(primitives: Primitives, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def checked_rays(primitives: Primitives, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rays that can be cast.
+
+    Raises:
+        ValueError: if dtypes or devices differ, a ray is not finite, or a direction is zero.
+    """
     for name, rays in (("origin", origin), ("direction", direction)):
         if rays.shape[-1:] != (3,) or rays.dtype != primitives.dtype or rays.device != primitives.device:
             raise ValueError(
@@ -140,8 +145,12 @@ def _checked_rays(primitives: Primitives, origin: Tensor, direction: Tensor) -> 
 def _chunk_rows(primitives: Primitives, chunk: int | None) -> int:
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1 ray, got {chunk}")
-    pairs = _PAIRS_CUDA if primitives.device.type == "cuda" else _PAIRS_CPU
-    return chunk or max(pairs // max(len(primitives), 1), 256)
+    return chunk or max(pairs_at_once(primitives.device) // max(len(primitives), 1), 256)
+
+
+def pairs_at_once(device: torch.device) -> int:
+    """How many pairs of ray and shape are worked on at once to bound memory."""
+    return _PAIRS_CUDA if device.type == "cuda" else _PAIRS_CPU
 
 
 def _wants_grad(primitives: Primitives, o: Tensor, d: Tensor) -> bool:
@@ -156,7 +165,7 @@ def _within(hit: Hit, t_max: float | Tensor) -> Hit:
     return Hit(hit.t.masked_fill(beyond, torch.inf), hit.prim_idx.masked_fill(beyond, -1))
 
 
-class _Group(NamedTuple):
+class ShapeGroup(NamedTuple):
     """The primitives of one shape, with the affine map p_unit = A @ p_world - b into their unit frames."""
 
     first_hit: Callable[[_Axes, _Axes, float], Tensor]
@@ -165,7 +174,8 @@ class _Group(NamedTuple):
     b: Tensor
 
 
-def _groups(primitives: Primitives) -> list[_Group]:
+def shape_groups(primitives: Primitives) -> list[ShapeGroup]:
+    """Sort primitives by shape, each shape that occurs."""
     found = [((primitives.shape_code == code).nonzero()[:, 0], f) for code, f in _FIRST_HIT.items()]
     groups = []
     for members, first_hit in found:
@@ -173,11 +183,11 @@ def _groups(primitives: Primitives) -> list[_Group]:
             A = _unit_from_world(primitives, members)
             b = A @ primitives.T_world_prim.t[members, :, None]
             # Axis first, so that the x, y and z of all pairs lie in three contiguous blocks.
-            groups.append(_Group(first_hit, members, A.transpose(0, 1).reshape(-1, 3), b.transpose(0, 1)))
+            groups.append(ShapeGroup(first_hit, members, A.transpose(0, 1).reshape(-1, 3), b.transpose(0, 1)))
     return groups
 
 
-def _nearest(groups: list[_Group], o: Tensor, d: Tensor, t_min: float) -> tuple[Tensor, Tensor]:
+def _nearest(groups: list[ShapeGroup], o: Tensor, d: Tensor, t_min: float) -> tuple[Tensor, Tensor]:
     """First hit of each ray, one shape at a time so that all pairs of a block share one formula."""
     best = d.new_full((len(d),), torch.inf)
     best_idx = torch.full((len(d),), -1, dtype=torch.int64, device=d.device)
@@ -185,7 +195,7 @@ def _nearest(groups: list[_Group], o: Tensor, d: Tensor, t_min: float) -> tuple[
         n = len(group.members)
         o_unit = (group.A @ o.mT).view(3, n, -1) - group.b
         d_unit = (group.A @ d.mT).view(3, n, -1)
-        t, winner = group.first_hit(_axes(o_unit), _axes(d_unit), t_min).min(dim=0)
+        t, winner = group.first_hit(axes_of(o_unit), axes_of(d_unit), t_min).min(dim=0)
         closer = t < best
         best = torch.where(closer, t, best)
         best_idx = torch.where(closer, group.members[winner], best_idx)
@@ -196,7 +206,8 @@ def _unit_from_world(primitives: Primitives, members: Tensor) -> Tensor:
     return primitives.T_world_prim.R[members].mT / primitives.half_size[members, :, None]
 
 
-def _axes(rays: Tensor) -> _Axes:
+def axes_of(rays: Tensor) -> _Axes:
+    """Return x, y and z, which lie along the first dimension."""
     return rays[0], rays[1], rays[2]
 
 
@@ -212,7 +223,7 @@ def _differentiable(primitives: Primitives, o: Tensor, d: Tensor, t_min: float, 
         A = _unit_from_world(primitives, members)
         o_unit = (A @ (o[rays] - primitives.T_world_prim.t[members])[..., None])[..., 0]
         d_unit = (A @ d[rays][..., None])[..., 0]
-        again = first_hit(_axes(o_unit.mT), _axes(d_unit.mT), t_min)
+        again = first_hit(axes_of(o_unit.mT), axes_of(d_unit.mT), t_min)
         # Rounding may turn a tangent hit into a miss here: such a ray keeps its t and has no gradient.
         t = t.index_put((rays,), torch.where(again < torch.inf, again, t[rays]))
     return t

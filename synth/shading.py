@@ -25,10 +25,10 @@ from synth.surfaces import Faces, SurfaceTable, albedo, faces, surface_table, ta
 _POINTS = 8
 _ORDER = np.array([[-1, 0, -1, 5], [6, -1, 3, -1], [-1, 4, -1, 1], [2, -1, 7, -1]], np.int64)
 _BAND = 64  # rows worked on at once
-_CLEARANCE = 0.004  # metres between a surface and the start of its shadow ray: more than the mesh's gap
-_WARM, _COOL = (1.06, 1.0, 0.92), (0.95, 1.0, 1.07)
+CLEARANCE = 0.004  # metres between a surface and the start of its shadow ray: more than the mesh's gap
+WARM, COOL = (1.06, 1.0, 0.92), (0.95, 1.0, 1.07)
 _BRIGHTEST = 8.0
-_WHITE = 1.6  # radiance that becomes white
+WHITE = 1.6  # radiance that becomes white
 _CODES = 4096
 
 
@@ -167,7 +167,7 @@ class Shader:
         rays = np.empty((len(ask), 6), np.float32)
         for i, points in enumerate(_lamp_points(self.scene.light)):
             start = take(found.normal[i], ask)
-            start *= np.float32(_CLEARANCE)
+            start *= np.float32(CLEARANCE)
             start += take(p_world[i], ask)
             rays[:, i] = start
             np.subtract(take(points, which), start, out=rays[:, 3 + i])
@@ -256,7 +256,7 @@ def _shifted(shift: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...
 def _tone_codes() -> np.ndarray:
     """sRGB bytes for codes of sqrt(radiance / 8): Reinhard's curve with a white point, then sRGB."""
     x = (np.arange(_CODES) / (_CODES - 1)) ** 2 * _BRIGHTEST
-    film = np.clip(x * (1 + x / _WHITE**2) / (0.5 + x), 0, 1)
+    film = np.clip(x * (1 + x / WHITE**2) / (0.5 + x), 0, 1)
     srgb = np.where(film <= 0.0031308, 12.92 * film, 1.055 * film ** (1 / 2.4) - 0.055)
     return np.round(srgb * 255).astype(np.uint8)
 
@@ -267,7 +267,7 @@ _TONE = _tone_codes()
 def _developed(lit: _Lit, seen: np.ndarray) -> np.ndarray:
     """Add shadows, expose, and encode as sRGB: (P, 1, 3) uint8."""
     lamp, shine, out = seen * lit.lamp, seen * lit.shine, []
-    for plane, warm, cool in zip(lit.color, _WARM, _COOL, strict=True):
+    for plane, warm, cool in zip(lit.color, WARM, COOL, strict=True):
         light = lamp * np.float32(warm)
         light += lit.rest * np.float32(cool)
         light *= plane
