@@ -24,6 +24,29 @@ def load(folder: Path, model_class: str, processor_class: str, what: str) -> tup
         ValueError: if the folder holds no such model, its weights are no whole safetensors, or its processor needs
             torchvision, which this project does without.
     """
+    return load_model(folder, model_class, what), load_part(folder, processor_class, what)
+
+
+def load_model(folder: Path, model_class: str, what: str, **options: Any) -> Any:
+    """The model of a folder in single precision, for inference; `options` are those of transformers.
+
+    Raises:
+        ImportError, ValueError: as `load`.
+    """
+    # Half precision, in which some are saved, is for accelerators.
+    whole: dict[str, Any] = {"use_safetensors": True, "dtype": "float32"}
+    told: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, loaded = load_part(folder, model_class, what, **whole, **told, **options)
+    _check_whole(folder, {*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
+    return model.eval()
+
+
+def load_part(folder: Path, part_class: str, what: str, **options: Any) -> Any:
+    """What a class of transformers reads from a model's folder: its configuration, its processor, itself.
+
+    Raises:
+        ImportError, ValueError: as `load`.
+    """
     _check(folder, what)
     try:
         import transformers
@@ -33,16 +56,10 @@ def load(folder: Path, model_class: str, processor_class: str, what: str) -> tup
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    # Half precision, in which some are saved, is for accelerators.
-    whole: dict[str, Any] = {"use_safetensors": True, "dtype": "float32"}
-    told: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
-        model, loaded = getattr(transformers, model_class).from_pretrained(folder, **whole, **told, **local)
-        processor = getattr(transformers, processor_class).from_pretrained(folder, **local)
+        return getattr(transformers, part_class).from_pretrained(folder, **local, **options)
     except Exception as error:  # transformers raises whatever its many loaders do
         raise ValueError(_reason(folder, what, error)) from None
-    _check_whole(folder, {*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
-    return model.eval(), processor
 
 
 class LocalModel:
