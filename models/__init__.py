@@ -1,1 +1,1 @@
-"""Learns what geometry cannot know. Nothing is here yet."""
+"""Learns what geometry cannot know: relative pose, depth and extent from pictures; the answers are computed."""

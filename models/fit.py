@@ -1,0 +1,158 @@
+"""One way to train: from settings to a folder with the trained model, resumable by the same call."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+
+from models.config import ModelConfig
+from models.data import RoomData
+from models.module import HeadModule
+from models.weights import save_model
+from synth.files import only_run, write_whole
+from synth.safe_read import read_json
+
+WATCHED = "val/rotation_deg"
+SETTINGS, METRICS = "train.json", "metrics.jsonl"
+_FREE = ("loader_workers", "accelerator", "devices", "strategy")
+"""Settings that may differ when a run goes on: where it runs."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How long and on what a model is trained.
+
+    Args:
+        epochs: of `batches_per_epoch` batches; the pace at which the model is looked at and kept.
+        rooms: how many different rooms; None for ever new ones.
+        patience: epochs without a better model after which it ends; None to go on.
+        devices, strategy, precision, accelerator: lightning's own.
+    """
+
+    epochs: int = 40
+    batches_per_epoch: int = 100
+    rooms_per_batch: int = 4
+    rooms: int | None = None
+    held_out: int = 16
+    learning_rate: float = 1e-3
+    seed: int = 0
+    patience: int | None = None
+    loader_workers: int = 0
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    strategy: str = "auto"
+    precision: str = "32-true"
+
+
+def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> dict[str, Any]:
+    """Train a model, or go on with one that was interrupted; the same call ends at the same bits.
+
+    Args:
+        out: gets model.safetensors and config.json at the end, and meanwhile `state` (to go on from) and a line of
+            metrics.jsonl for each epoch.
+        show: a progress bar.
+
+    Returns:
+        The last metrics, by lightning's names.
+
+    Raises:
+        ValueError: if a setting does not hold, or another run is writing there.
+    """
+    _claim(out, {"model": model.to_dict(), "fit": {k: v for k, v in asdict(how).items() if k not in _FREE}})
+    # Its tips are not about what happens here.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with only_run(out / SETTINGS):
+        module = HeadModule(model, seed=how.seed, learning_rate=how.learning_rate)
+        trainer = lightning.Trainer(
+            default_root_dir=out,
+            max_epochs=how.epochs,
+            accelerator=how.accelerator,
+            devices=how.devices,
+            strategy=how.strategy,
+            precision=how.precision,  # pyright: ignore[reportArgumentType]
+            logger=False,
+            callbacks=_callbacks(out, how, show),
+            enable_progress_bar=show,
+            enable_model_summary=False,
+            gradient_clip_val=1.0,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            log_every_n_steps=10,
+        )
+        last = out / "state" / "last.ckpt"
+        data = RoomData(
+            model.image_size,
+            seed=how.seed,
+            rooms_per_batch=how.rooms_per_batch,
+            batches_per_epoch=how.batches_per_epoch,
+            rooms=how.rooms,
+            held_out=how.held_out,
+            loader_workers=how.loader_workers,
+        )
+        # Tensors and plain values alone are read from a state: it may have come from somebody else.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        if trainer.is_global_zero:
+            save_model(out, model, module.model)
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+class Journal(Callback):
+    """Keeps what was measured in each epoch, also over interruptions."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add a line."""
+        if trainer.is_global_zero:
+            numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            with self.path.open("a") as file:
+                file.write(json.dumps({"epoch": trainer.current_epoch, "learning_rate": rate, **numbers}) + "\n")
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Make the folder ours, or see that it was made by the same settings."""
+    path, mine = out / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode()
+    if path.is_file():
+        there = read_json(path)
+        for part, values in json.loads(mine).items():
+            for name, value in values.items():
+                if (found := there.get(part, {}).get(name)) != value:
+                    raise ValueError(
+                        f"{out} was begun with {name} = {found!r}, this call has {value!r}: use another --out, or the"
+                        " same options"
+                    )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} must be a new or empty folder, or one that training began in; it holds something else")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(path, mine)
+
+
+def _callbacks(out: Path, how: FitConfig, show: bool) -> list[Callback]:
+    # Kept at the end of an epoch, where data, random numbers and optimiser are all at a known place.
+    # The folder is ours and a run goes on from its last state, so what lies there is written over.
+    keep = ModelCheckpoint(
+        out / "state",
+        filename="best",
+        monitor=WATCHED,
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    found: list[Callback] = [keep, Journal(out / METRICS)]
+    if how.patience is not None:
+        found.append(EarlyStopping(WATCHED, patience=how.patience))
+    if show:
+        found.append(TQDMProgressBar(refresh_rate=10))
+    return found

@@ -1,0 +1,78 @@
+"""Training data without an end: rooms that nobody has seen, each by its number, and the same by whomever it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from models.pairs import Pairs
+from models.rooms import room_pairs
+
+_NEXT = 1_000_003
+"""Added to the number of a room in which no camera finds a place, until one does."""
+
+
+class Rooms(Dataset[Pairs]):
+    """Pairs of simulated rooms by number: as many rooms as there are numbers.
+
+    A room depends on seed and number alone, so neither on the number of loader workers nor on the order.
+
+    Args:
+        image_size: width and height, pixels.
+    """
+
+    def __init__(self, seed: int, image_size: tuple[int, int]) -> None:
+        self.seed, self.image_size = seed, image_size
+
+    def __getitem__(self, index: int) -> Pairs:
+        for number in range(index, index + 100 * _NEXT, _NEXT):
+            found = room_pairs(self.seed, number, self.image_size)
+            if found is not None:
+                return found
+        raise ValueError(f"a room must have place for a camera, but 100 rooms from {self.seed}, {index} on have none")
+
+
+class Onward(Sampler[int]):
+    """Numbers that go on from epoch to epoch and never repeat, or go round among so many; each process has its own.
+
+    Args:
+        per_epoch: numbers of an epoch, of all processes together.
+        limit: numbers in all, shuffled anew each time round; None for no end.
+        rank, world_size: which of how many processes this is.
+    """
+
+    def __init__(self, per_epoch: int, limit: int | None, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        if per_epoch < world_size or (limit is not None and limit < 1):
+            raise ValueError(
+                f"an epoch needs a number for each of {world_size} processes and a limit of at least 1, got"
+                f" {per_epoch} an epoch and limit {limit}"
+            )
+        self.per_epoch, self.limit, self.seed = per_epoch, limit, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+        self._order = lru_cache(1)(self._permuted)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; lightning does."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.per_epoch
+        for number in range(first + self.rank, first + len(self) * self.world_size, self.world_size):
+            yield number if self.limit is None else self._shuffled(number)
+
+    def _shuffled(self, number: int) -> int:
+        """Where a number leads in its time round."""
+        assert self.limit is not None
+        turn, place = divmod(number, self.limit)
+        return int(self._order(turn)[place])
+
+    def _permuted(self, turn: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, turn]).permutation(self.limit or 0)
+
+    def __len__(self) -> int:
+        return self.per_epoch // self.world_size

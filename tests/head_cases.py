@@ -1,0 +1,37 @@
+"""Small pairs for the tests of models: drawn at random with exact depth, or of a real simulated room."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from geom.se3 import SE3
+from models.config import ModelConfig
+from models.pairs import Pairs
+from models.rooms import room_pairs
+
+TINY = ModelConfig(
+    image_size=(64, 48),
+    encoder_width=16,
+    encoder_blocks=(1, 1),
+    channels=16,
+    width=24,
+    heads=2,
+    blocks=1,
+    cross_blocks=1,
+)
+
+
+@cache
+def room(index: int = 0) -> Pairs:
+    """The pairs of one simulated room, 64 x 48 pixels."""
+    found = room_pairs(5, index, TINY.image_size)
+    assert found is not None
+    return found
+
+
+def some(pairs: Pairs, which: slice | torch.Tensor) -> Pairs:
+    """Some of the pairs."""
+    T = SE3(pairs.T_a_b.R[which], pairs.T_a_b.t[which])
+    return Pairs(pairs.image[which], pairs.K[which], T, pairs.z_depth[which], pairs.box[which], pairs.visible[which])

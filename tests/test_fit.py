@@ -1,0 +1,92 @@
+"""From the command line to answers: a tiny head is trained, answers a dataset and is scored; and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from head_cases import TINY
+
+from geom.warp import z_residual
+from models.answering import answers
+from models.files import DatasetPairs
+from models.fit import SETTINGS, FitConfig, fit
+from models.model import camera_of
+from models.questions import read_questions
+from models.weights import load_model
+from synth.pipeline import GenerateConfig, generate
+from theodolite.cli import main
+
+HOW = FitConfig(epochs=1, batches_per_epoch=2, rooms_per_batch=1, held_out=1, accelerator="cpu", devices=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rooms, with pictures."""
+    root = tmp_path_factory.mktemp("data")
+    generate(root, GenerateConfig(num_scenes=2, seed=4, image_size=(128, 96)))
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head that has seen two rooms."""
+    out = tmp_path_factory.mktemp("head") / "model"
+    fit(out, TINY, HOW, show=False)
+    return out
+
+
+def test_the_whole_way_from_training_to_scores(data: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = trained / "predictions.jsonl"
+    assert main(["eval", str(trained), "--data", str(data), "--out", str(out), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert report["n"] == len(rows) == len(read_questions(data)) and not report["unread"]
+    assert set(report["tasks"]) == {"A1", "A2", "A3", "A4", "D1", "D2", "D3", "D4"}
+
+
+def test_answers_do_not_depend_on_the_batch(data: Path, trained: Path) -> None:
+    config, model = load_model(trained)
+    questions = read_questions(data)[:40]
+    few, many = (answers(model, questions, config.image_size, size) for size in (3, 32))
+    said = [[one.response(answer) for one, answer in zip(questions, each, strict=True)] for each in (few, many)]
+    assert said[0] == said[1]
+
+
+def test_the_same_call_is_done_and_another_is_refused(trained: Path) -> None:
+    weights = (trained / "model.safetensors").read_bytes()
+    assert fit(trained, TINY, HOW, show=False) is not None
+    assert (trained / "model.safetensors").read_bytes() == weights
+    with pytest.raises(ValueError, match="was begun with epochs = 1, this call has 3"):
+        fit(trained, TINY, replace(HOW, epochs=3), show=False)
+    with pytest.raises(ValueError, match="was begun with width = 24, this call has 48"):
+        fit(trained, replace(TINY, width=48), HOW, show=False)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="must be a new or empty folder"):
+        fit(tmp_path, TINY, HOW, show=False)
+    assert not (tmp_path / SETTINGS).exists()
+
+
+def test_pairs_of_a_dataset_are_true(data: Path) -> None:
+    pairs = DatasetPairs(data, TINY.image_size)
+    for one in (pairs[0], pairs[len(pairs) - 1]):
+        camera = camera_of(one)
+        off = z_residual(one.z_depth[:, 0], camera, one.T_a_b.inverse(), one.z_depth[:, 1], camera)
+        known = off[off.isfinite()].abs()
+        assert len(known) < 10 or float(known.median()) < 0.03
+    boxes = torch.cat([pairs[i].box.flatten(0, 2) for i in range(len(pairs))])
+    known = boxes[boxes.isfinite().all(-1)]
+    assert len(known) > 20 and float(known[:, 2].max()) <= 64 + 1e-3 and float(known[:, 3].max()) <= 48 + 1e-3
+    with pytest.raises(ValueError, match="none"):
+        DatasetPairs(data, TINY.image_size, scenes=())
+
+
+def test_a_folder_without_a_model_is_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(tmp_path), "--data", str(data), "--out", str(tmp_path / "p.jsonl")]) == 2
+    assert "holds no trained model" in capsys.readouterr().err

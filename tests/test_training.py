@@ -1,0 +1,137 @@
+"""Training: the loss falls, a few pairs are learned by heart, an interrupted run ends like an unbroken one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+from head_cases import TINY, room, some
+from torch.utils.data import DataLoader
+
+from models.data import HELD_OUT, RoomData
+from models.module import HeadModule, augmented, errors
+from models.pairs import Pairs
+from models.stream import Onward, Rooms
+from models.weights import CONFIG, WEIGHTS, load_model, save_model
+
+
+def trainer(folder: Path, epochs: int, **more) -> lightning.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet |= {"enable_checkpointing": False}
+    return lightning.Trainer(default_root_dir=folder, max_epochs=epochs, accelerator="cpu", **quiet, **more)
+
+
+def test_a_head_learns_eight_pairs_by_heart() -> None:
+    torch.manual_seed(0)
+    model, pairs = TINY.build(), some(room(), slice(0, 8))
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    first = errors(model, pairs)
+    losses = []
+    for step in range(250):
+        loss = sum(model.losses(pairs, torch.Generator().manual_seed(step)).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    last = errors(model, pairs)
+    assert losses[-1] < losses[0] / 3
+    for name, most in {"rotation_deg": 8.0, "translation_share": 0.3, "box": 0.1}.items():
+        assert sum(last[name]) / len(last[name]) < most < sum(first[name]) / len(first[name])
+
+
+def data() -> RoomData:
+    return RoomData(TINY.image_size, seed=3, rooms_per_batch=1, batches_per_epoch=2, held_out=1)
+
+
+def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
+    def run(epochs: int, resume: Path | None = None) -> tuple[HeadModule, lightning.Trainer]:
+        module, loop = HeadModule(TINY, seed=1), trainer(tmp_path, 4, num_sanity_val_steps=0)
+        if epochs < 4:
+            loop.should_stop = False
+            loop.callbacks.append(StopAfter(epochs))
+        loop.fit(module, data(), ckpt_path=None if resume is None else str(resume), weights_only=True)
+        return module, loop
+
+    whole, _ = run(4)
+    _, part = run(2)
+    part.save_checkpoint(tmp_path / "half.ckpt")
+    resumed, _ = run(4, tmp_path / "half.ckpt")
+    for (name, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
+        assert torch.equal(a, b), name
+
+
+class StopAfter(lightning.Callback):
+    """Ends a run early, as a lost machine would."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+def test_rooms_do_not_depend_on_loader_workers_and_never_repeat() -> None:
+    rooms = Rooms(3, TINY.image_size)
+    assert torch.equal(rooms[1].image, Rooms(3, TINY.image_size)[1].image)
+    assert not torch.equal(rooms[0].image[0], rooms[1].image[0])
+    spawned = DataLoader(
+        rooms, 1, sampler=[0, 1], collate_fn=Pairs.collate, num_workers=1, multiprocessing_context="spawn"
+    )
+    assert [torch.equal(got.image, rooms[n].image) for n, got in enumerate(spawned)] == [True, True]
+
+
+def test_numbers_go_on_and_each_process_has_its_own() -> None:
+    samplers = [Onward(6, None, 0, rank, 2) for rank in (0, 1)]
+    seen = []
+    for epoch in range(3):
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+            seen += list(sampler)
+    assert sorted(seen) == list(range(18)) and [len(sampler) for sampler in samplers] == [3, 3]
+    round_ = Onward(4, 4, 0)
+    turns = []
+    for epoch in range(2):
+        round_.set_epoch(epoch)
+        turns.append(list(round_))
+    assert sorted(turns[0]) == sorted(turns[1]) == [0, 1, 2, 3] and turns[0] != turns[1]
+    with pytest.raises(ValueError, match="limit of at least 1"):
+        Onward(4, 0, 0)
+
+
+def test_held_out_rooms_are_others() -> None:
+    (batch,) = data().val_dataloader()
+    assert torch.equal(batch.image, Rooms(3, TINY.image_size)[HELD_OUT].image)
+
+
+def test_what_is_drawn_in_a_step_depends_on_its_number_alone() -> None:
+    turned = [augmented(room(), torch.Generator().manual_seed(n)).T_a_b.t for n in range(8)]
+    assert len({tuple(t.flatten().tolist()) for t in turned}) > 1
+    assert torch.equal(turned[3], augmented(room(), torch.Generator().manual_seed(3)).T_a_b.t)
+
+
+def test_a_loss_that_is_no_number_stops_the_run() -> None:
+    module = HeadModule(TINY)
+    with torch.no_grad():
+        next(iter(module.model.parameters())).fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="must be finite, but in step 0"):
+        trainer(Path("."), 1, limit_train_batches=1, num_sanity_val_steps=0).fit(module, data())
+
+
+def test_weights_are_read_back_and_nothing_else_is(tmp_path: Path) -> None:
+    model = TINY.build()
+    save_model(tmp_path / "m", TINY, model)
+    config, again = load_model(tmp_path / "m")
+    assert config == TINY
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    with pytest.raises(ValueError, match="holds no trained model"):
+        load_model(tmp_path)
+    (tmp_path / "m" / WEIGHTS).write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ValueError, match="m: "):
+        load_model(tmp_path / "m")
+    save_model(tmp_path / "m", TINY, model)
+    text = (tmp_path / "m" / CONFIG).read_text()
+    (tmp_path / "m" / CONFIG).write_text(text.replace('"width": 24', '"width": 48'))
+    with pytest.raises(ValueError, match="must hold the numbers that config.json asks for"):
+        load_model(tmp_path / "m")
