@@ -17,11 +17,13 @@ COMMANDS = {
     "check": "does a generated video show the motion that it was told to make?",
     "convert": "a dataset in the format that a trainer reads, split by scene",
     "demo": "a small verified dataset from rooms and from a photograph, with a page to look at",
+    "eval": "let a trained model answer the questions of a dataset, and score it",
     "generate": "a labelled dataset from simulated rooms, or from scenes in mesh files",
     "imagine": "trajectories that a world model imagines, started where it is installed",
     "label": "questions about transitions that exist already: recorded, or made by a world model",
     "plan": "camera poses for an action sequence",
     "score": "score any model's answers, exactly or by the published reward",
+    "train": "a compact head on exact answers, in minutes",
     "verify": "recompute every label of a dataset from its proofs, by a second implementation",
     "view": "a page of samples with boxes, motion and proofs",
 }

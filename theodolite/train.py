@@ -1,0 +1,107 @@
+"""`theodolite train`: a compact head on exact answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from theodolite.console import Outcome
+from theodolite.options import CommonOptions
+
+EXAMPLE = "theodolite train head --out head --epochs 40"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Options of `theodolite train`."""
+
+    what: Literal["head"] = field(metadata={"positional": True})
+    """what is trained: head = the geometry head, on simulated rooms that are made as it learns"""
+    out: Path
+    """folder of the model; the same call goes on with what was interrupted"""
+    kind: Literal["geometric", "black_box"] = "geometric"
+    """geometric = answers are computed; black_box = its twin, which regresses them, for comparison"""
+    features: str = "compact"
+    """compact = an encoder trained with the head; or the folder of a transformers model with a vision tower"""
+    image_size: tuple[int, int] = field(default=(128, 128), metadata={"metavar": ("WIDTH", "HEIGHT")})
+    """pixels of the pictures that the model looks at"""
+    width: int = 192
+    """of the head, in numbers per cell"""
+    heads: int = 6
+    """of its attention"""
+    blocks: int = 2
+    """layers in which a view looks at itself"""
+    cross_blocks: int = 2
+    """layers in which two views look at each other"""
+    encoder_width: int = 112
+    """of the compact encoder"""
+    rooms: int | None = None
+    """how many different rooms, of about a dozen pairs each (default: ever new ones)"""
+    epochs: int = 40
+    """looks at how it goes; the learning rate falls over all of them"""
+    batches_per_epoch: int = 100
+    """batches between two looks"""
+    rooms_per_batch: int = 4
+    """rooms whose pairs make a batch, on each device"""
+    learning_rate: float = 1e-3
+    """the highest"""
+    patience: int | None = None
+    """epochs without a better model after which to end (default: go on)"""
+    loader_workers: int = 0
+    """processes that make rooms"""
+    accelerator: str = "auto"
+    """lightning's: auto, cpu, gpu"""
+    devices: str = "auto"
+    """lightning's: auto, a number, or a list"""
+    strategy: str = "auto"
+    """lightning's: auto, ddp, fsdp"""
+    precision: str = "32-true"
+    """lightning's: 32-true, bf16-mixed, 16-mixed"""
+
+
+def run(options: Options) -> Outcome:
+    """Train; exit status 0 when the model is written."""
+    from models.config import ModelConfig
+    from models.fit import FitConfig, fit
+
+    model = ModelConfig(
+        kind=options.kind,
+        features=options.features,
+        image_size=options.image_size,
+        encoder_width=options.encoder_width,
+        width=options.width,
+        heads=options.heads,
+        blocks=options.blocks,
+        cross_blocks=options.cross_blocks,
+    )
+    how = FitConfig(
+        epochs=options.epochs,
+        batches_per_epoch=options.batches_per_epoch,
+        rooms_per_batch=options.rooms_per_batch,
+        rooms=options.rooms,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        patience=options.patience,
+        loader_workers=options.loader_workers,
+        accelerator=options.accelerator,
+        devices=options.devices,
+        strategy=options.strategy,
+        precision=options.precision,
+    )
+    metrics = fit(options.out, model, how, show=not options.json)
+    report = {"out": str(options.out), "metrics": metrics}
+    return Outcome("\n".join(_lines(options.out, metrics)), report)
+
+
+def _lines(out: Path, metrics: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{out}: model.safetensors and config.json are written"
+    names = {
+        "val/rotation_deg": "rotation, degrees off (median)",
+        "val/translation_share": "translation, off as a share of its length (median)",
+        "val/box": "box after the motion, 1 - IoU (median)",
+    }
+    for name, words in names.items():
+        if name in metrics:
+            yield f"  held-out rooms: {words}: {metrics[name]:.3g}"
