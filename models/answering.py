@@ -45,7 +45,6 @@ class _Batch:
         return (thousandths / 1000 * size).to(self.camera.K)[:, None]
 
 
-@torch.no_grad()
 def answers(
     model: Model, questions: Sequence[Asked], image_size: tuple[int, int], batch_size: int = BATCH
 ) -> list[Answer]:
@@ -61,21 +60,27 @@ def answers(
     for place, one in enumerate(questions):
         groups[one.task_type, len(one.paths)].append(place)
     found: dict[int, Answer] = {}
-    for (task, _), places in groups.items():
+    for places in groups.values():
         for start in range(0, len(places), batch_size):
             part = places[start : start + batch_size]
-            batch = _looked_at(model, [questions[place].public() for place in part], image_size)
-            found |= dict(zip(part, _ANSWER[task](model, batch), strict=True))
+            said = answered(model, [questions[place].public() for place in part], image_size)
+            found |= dict(zip(part, said, strict=True))
     return [found[place] for place in range(len(questions))]
 
 
-def _looked_at(model: Model, asked: list[Public], image_size: tuple[int, int]) -> _Batch:
+@torch.no_grad()
+def answered(model: Model, asked: Sequence[Public], image_size: tuple[int, int]) -> list[Answer]:
+    """Answers to questions of one task, with equally many pictures each, all at once."""
+    return list(_ANSWER[asked[0].task_type](model, _looked_at(model, asked, image_size)))
+
+
+def _looked_at(model: Model, asked: Sequence[Public], image_size: tuple[int, int]) -> _Batch:
     device = next(model.parameters()).device
     pictures = np.stack([[resized(picture, image_size) for picture in one.pictures] for one in asked])
     K = torch.stack([one.camera.resize(*image_size).K for one in asked]).float().to(device)
     camera = PinholeCamera(K, *image_size)
     image = torch.from_numpy(pictures).permute(0, 1, 4, 2, 3).to(device)
-    return _Batch(asked, model.views(image, camera), camera)
+    return _Batch(list(asked), model.views(image, camera), camera)
 
 
 def resized(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "hs ws 3"]:

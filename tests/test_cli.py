@@ -390,14 +390,17 @@ def test_nearest_falls_back_to_all() -> None:
 
 def test_commands_are_those_of_the_contract_that_exist() -> None:
     assert sorted(COMMANDS) == [
+        "answer",
         "check",
         "convert",
         "demo",
+        "eval",
         "generate",
         "imagine",
         "label",
         "plan",
         "score",
+        "train",
         "verify",
         "view",
     ]

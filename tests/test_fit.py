@@ -18,6 +18,7 @@ from models.model import camera_of
 from models.questions import read_questions
 from models.weights import load_model
 from synth.pipeline import GenerateConfig, generate
+from synth.prompts import question_text
 from theodolite.cli import main
 
 HOW = FitConfig(epochs=1, batches_per_epoch=2, rooms_per_batch=1, held_out=1, accelerator="cpu", devices=1)
@@ -54,6 +55,18 @@ def test_answers_do_not_depend_on_the_batch(data: Path, trained: Path) -> None:
     few, many = (answers(model, questions, config.image_size, size) for size in (3, 32))
     said = [[one.response(answer) for one, answer in zip(questions, each, strict=True)] for each in (few, many)]
     assert said[0] == said[1]
+
+
+def test_one_question_is_answered_in_its_words(data: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = next(q for q in read_questions(data) if q.task_type == "A2" and q.variant == "open")
+    words = question_text(one.task_type, one.variant, dict(one.asked))
+    call = ["answer", str(trained), "--images", *map(str, one.paths), "--question", words, "--json"]
+    assert main([*call, "--hfov-deg", "75"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["task_type"] == "A2" and told["answer"].startswith("turn ")
+    assert main(call) == 2 and "missing: --hfov-deg" in capsys.readouterr().err
+    assert main([*call[:4], *call[5:], "--hfov-deg", "75"]) == 2
+    assert "comes with 2 pictures, got 1" in capsys.readouterr().err
 
 
 def test_the_same_call_is_done_and_another_is_refused(trained: Path) -> None:

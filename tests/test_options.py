@@ -16,14 +16,17 @@ from theodolite.cli import COMMANDS, main
 from theodolite.options import CommonOptions
 
 TYPED = {
+    "answer": ["head", "--images", "a.png", "--question", "q", "--hfov-deg", "70"],
     "check": ["source"],
     "convert": ["dir", "--to", "sharegpt", "--out", "o"],
     "demo": ["--out", "o"],
+    "eval": ["head", "--data", "dir", "--out", "o.jsonl"],
     "generate": ["--out", "o", "--num-scenes", "1"],
     "imagine": ["photo.png", "--teacher", "svc", "--out", "o", "--actions", "TL_5"],
     "label": ["source", "--out", "o"],
     "plan": ["--actions", "FWD_1"],
     "score": ["answers.jsonl"],
+    "train": ["head", "--out", "o"],
     "verify": ["dir"],
     "view": ["dir"],
 }

@@ -14,6 +14,7 @@ from typing import Any
 from theodolite import __version__
 
 COMMANDS = {
+    "answer": "ask a trained head one question about one or two pictures",
     "check": "does a generated video show the motion that it was told to make?",
     "convert": "a dataset in the format that a trainer reads, split by scene",
     "demo": "a small verified dataset from rooms and from a photograph, with a page to look at",

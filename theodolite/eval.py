@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from theodolite.console import Outcome, check_dataset_folder
 from theodolite.options import CommonOptions
@@ -22,7 +23,7 @@ class Options(CommonOptions):
     """folder of the dataset"""
     out: Path
     """file of its answers, JSON lines with "id" and "response", as `score` reads them"""
-    metric: str = "exact"
+    metric: Literal["exact", "world2vlm"] = "exact"
     """exact or world2vlm, as for score"""
     device: str = "cpu"
     """torch's: cpu, cuda"""

@@ -34,6 +34,8 @@ class CommonOptions:
 
 
 _PATHS = (Path, Path | None)
+_MANY_PATHS = tuple[Path, ...]
+"""One path or more after the option's name."""
 OptionsT = TypeVar("OptionsT", bound=CommonOptions)
 
 
@@ -148,7 +150,9 @@ def _argument(field: Field[Any], kind: Any, text: str) -> dict[str, Any]:
     argument: dict[str, Any] = {"type": _without_none(kind), "help": text}
     if kind in _PATHS:
         argument |= {"type": str, "metavar": _shown(field) if _is_positional(field) else "PATH"}
-    if inner := _tuple_parts(kind):
+    if kind == _MANY_PATHS:
+        argument |= {"type": str, "metavar": "PATH", "nargs": "+"}
+    elif inner := _tuple_parts(kind):
         argument |= {"type": inner[0], "nargs": len(inner), "metavar": field.metadata.get("metavar")}
     if field.default is not MISSING:
         argument["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
@@ -189,6 +193,8 @@ def _value(field: Field[Any], kind: Any, value: Any) -> Any:
         raise ValueError(f"{name} must have a value, got null")
     if kind is bool and not isinstance(value, bool):
         raise ValueError(f"{name} must be true or false, got {value!r}")
+    if kind == _MANY_PATHS:
+        return tuple(Path(str(part)) for part in ([value] if isinstance(value, str) else value))
     if value is not None and (parts := _tuple_parts(kind)):
         if not isinstance(value, list | tuple) or [type(part) for part in value] != list(parts):
             wanted = f"{len(parts)} {'whole ' if parts[0] is int else ''}numbers"

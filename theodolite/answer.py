@@ -1,0 +1,56 @@
+"""`theodolite answer`: one question about one or two pictures, put to a trained head."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from theodolite.console import Outcome
+from theodolite.options import CommonOptions
+
+EXAMPLE = 'theodolite answer head --images before.png after.png --hfov-deg 75 --question "..."'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Options of `theodolite answer`."""
+
+    model: Path = field(metadata={"positional": True})
+    """folder of the model, as `train head` writes it"""
+    images: tuple[Path, ...]
+    """the picture before the motion and, where the question is about two, the one after it"""
+    question: str
+    """in the words of a dataset's questions (`theodolite generate` shows them)"""
+    hfov_deg: float
+    """horizontal field of view of the pictures, degrees: without it no picture tells metres or degrees"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= len(self.images) <= 2:
+            raise ValueError(f"--images must be one or two pictures, got {len(self.images)}")
+        if not 0 < self.hfov_deg < 180:
+            raise ValueError(f"--hfov-deg must be above 0 and below 180 degrees, got {self.hfov_deg:g}")
+
+
+def run(options: Options) -> Outcome:
+    """Answer in the words that the question asks for."""
+    from geom.camera import PinholeCamera
+    from models.answering import answered
+    from models.ask import understood
+    from models.questions import Public
+    from models.weights import load_model
+    from synth.prompts import answer_text
+    from synth.safe_read import read_picture
+
+    task, variant, asked = understood(options.question, len(options.images))
+    pictures = tuple(read_picture(path) for path in options.images)
+    height, width = pictures[0].shape[:2]
+    if any(picture.shape != pictures[0].shape for picture in pictures):
+        raise ValueError(f"--images must be of one size, got {' and '.join(str(p.shape[1::-1]) for p in pictures)}")
+    config, model = load_model(options.model)
+    camera = PinholeCamera.from_hfov(math.radians(options.hfov_deg), width, height)
+    public = Public(task, variant, asked, pictures, camera.K.numpy(), (width, height))
+    (answer,) = answered(model, [public], config.image_size)
+    text = answer_text(task, variant, answer, asked)
+    return Outcome(text, {"task_type": task, "variant": variant, "asked": asked, "answer": text})
