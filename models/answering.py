@@ -101,7 +101,8 @@ def _motions(model: Model, batch: _Batch) -> Iterator[Answer]:
 
 
 def _claims(model: Model, batch: _Batch) -> Iterator[Answer]:
-    yield from map(ClaimAnswer, (model.is_motion(*batch.looks, batch.told) > 0).tolist())
+    a, b = batch.looks
+    yield from map(ClaimAnswer, (model.is_motion(a, b, batch.told) > 0).tolist())
 
 
 def _boxes(model: Model, batch: _Batch) -> Iterator[Answer]:
@@ -121,8 +122,8 @@ def _visibilities(model: Model, batch: _Batch) -> Iterator[Answer]:
 
 
 def _identities(model: Model, batch: _Batch) -> Iterator[Answer]:
-    boxes = batch.boxes("box"), batch.boxes("box_after")
-    logit = model.is_same(*batch.looks, *boxes, batch.camera, batch.told)[:, 0]
+    a, b = batch.looks
+    logit = model.is_same(a, b, batch.boxes("box"), batch.boxes("box_after"), batch.camera, batch.told)[:, 0]
     yield from map(IdentityAnswer, (logit > 0).tolist())
 
 

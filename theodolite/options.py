@@ -194,7 +194,8 @@ def _value(field: Field[Any], kind: Any, value: Any) -> Any:
     if kind is bool and not isinstance(value, bool):
         raise ValueError(f"{name} must be true or false, got {value!r}")
     if kind == _MANY_PATHS:
-        return tuple(Path(str(part)) for part in ([value] if isinstance(value, str) else value))
+        parts = value if isinstance(value, list | tuple) else [value]
+        return tuple(Path(str(part)) for part in parts)
     if value is not None and (parts := _tuple_parts(kind)):
         if not isinstance(value, list | tuple) or [type(part) for part in value] != list(parts):
             wanted = f"{len(parts)} {'whole ' if parts[0] is int else ''}numbers"
