@@ -11,7 +11,7 @@ from torch import Tensor
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from models.head import Extent
-from models.trunk import Look
+from models.trunk import Look, sampled
 
 _AROUND = 8
 """Points of each rim of a cylinder."""
@@ -91,9 +91,7 @@ def _blocked(points: Float[Tensor, "b n s 3"], look: Look, camera: PinholeCamera
     slope = on_way[..., :2] / z[..., None].clamp_min(_NEAR_M)
     uv = slope * camera.focal[:, None, None, None] + _center(camera)[:, None]
     grid = uv / uv.new_tensor([camera.width, camera.height]) * 2 - 1
-    seen = torch.nn.functional.grid_sample(
-        look.log_z.exp()[:, None], grid.flatten(2, 3).flatten(1, 2)[:, None], padding_mode="border", align_corners=False
-    )[:, 0, 0].unflatten(-1, z.shape[1:])
+    seen = sampled(look.log_z.exp()[:, None], grid.flatten(2, 3))[..., 0].unflatten(-1, z.shape[2:])
     is_in = (grid.abs() <= 1).all(-1) & (z > _NEAR_M)
     behind = (z - seen) / seen
     hit = torch.sigmoid((behind - 2 * _SOFT) / _SOFT) * torch.sigmoid((_THICK_M - (z - seen)) / _SOFT)

@@ -96,11 +96,11 @@ class Trunk(nn.Module):
         steps = (torch.arange(_SAMPLES, device=box.device) + 0.5) / _SAMPLES
         x, y = (box[..., k::2] @ torch.stack([1 - steps, steps]) for k in (0, 1))
         grid = torch.stack(torch.broadcast_tensors(x[..., None, :], y[..., :, None]), -1).flatten(2, 3) * 2 - 1
-        shown = _sampled(look.cells.mT.unflatten(-1, (gh, gw)), grid)
+        shown = sampled(look.cells.mT.unflatten(-1, (gh, gw)), grid)
         size = box.new_tensor([gw, gh])
         corner = self.corners(look.camera[..., None].rays(torch.cat([box[..., :2], box[..., 2:]], 1) * size))
         told = torch.cat([shown.mean(2), shown.amax(2), *corner.chunk(2, 1)], -1)
-        return told, _sampled(look.log_z[:, None], grid)[..., 0]
+        return told, sampled(look.log_z[:, None], grid)[..., 0]
 
 
 def net(inner: int, hidden: int, out: int) -> nn.Sequential:
@@ -114,7 +114,7 @@ def sd_of(told: Tensor) -> Tensor:
     return (low + (high - low) * torch.sigmoid(told + 2)).exp()
 
 
-def _sampled(raster: Float[Tensor, "b c gh gw"], grid: Float[Tensor, "b n s 2"]) -> Float[Tensor, "b n s c"]:
+def sampled(raster: Float[Tensor, "b c gh gw"], grid: Float[Tensor, "b n s 2"]) -> Float[Tensor, "b n s c"]:
     """Between the cells' centres; -1 and 1 are the borders of the picture."""
     found = nn.functional.grid_sample(raster, grid.to(raster), padding_mode="border", align_corners=False)
     return found.permute(0, 2, 3, 1)

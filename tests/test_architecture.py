@@ -194,7 +194,10 @@ def _calls(function: Function) -> set[str]:
 
 
 WARPS = {"grid_sample", "remap", "warpPerspective", "warp_perspective", "warpAffine", "warp_affine", "scatter_reduce"}
-MAY_WARP = {"surfaces.py": "looks up texels, from no other camera"}
+MAY_WARP = {
+    "surfaces.py": "looks up texels, from no other camera",
+    "trunk.py": "looks up what one view tells, at places of its own",
+}
 """Second implementations, twin_*.py, may too: that is what they are for."""
 
 
