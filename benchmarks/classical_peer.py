@@ -15,12 +15,13 @@ from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geom import SE3, ActionSequence, PinholeCamera, box_iou, direction_error, forward_warp, rotation_error
+from geom import SE3, ActionSequence, PinholeCamera, direction_error, forward_warp, rotation_error
 from geom.boxes import clip_box, normalise_box
 from models.nearest_actions import nearest_sequence
 from models.questions import Box, Public
 from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
 from synth.case import GRID_DEG, GRID_M
+from synth.exact import box_iou
 from synth.matches import matches
 from synth.tasks_object import GONE, STILL_THERE
 from synth.tracks import grey_of
@@ -124,7 +125,7 @@ def _object(asked: Public, z_depth: ZDepth | None) -> Answer | None:
     if asked.task_type == "D1":
         return None if box is None else _box_answer(box, asked.image_size)
     assert asked.box_after_px is not None
-    return IdentityAnswer(box is not None and _iou(box, asked.box_after_px) >= SAME_FROM_IOU)
+    return IdentityAnswer(box is not None and box_iou(box, asked.box_after_px) >= SAME_FROM_IOU)
 
 
 def lifted(asked: Public, z_depth: Float[Tensor, "h w"]) -> Float[Tensor, "n 3"]:
@@ -174,7 +175,3 @@ def visible_share(
 def _box_answer(box: Box, size: tuple[int, int]) -> BoxAnswer | None:
     x1, y1, x2, y2 = box_1000 = normalise_box(box, *size)
     return BoxAnswer(box_1000, box) if x1 < x2 and y1 < y2 else None
-
-
-def _iou(a: Box, b: Box) -> float:
-    return float(box_iou(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)))

@@ -35,6 +35,7 @@ class BlackBox(Model):
         return self.trunk.look(features, camera)
 
     def motion(self, a: Look, b: Look) -> Guess:
+        """The regressed pose; how sure it is, it does not say."""
         told = self.pose(self._both(*self.trunk.compare(a, b))).float()
         T_a_b = _pose(told)
         unsaid = told.new_full(told.shape[:1], torch.nan)
@@ -49,20 +50,13 @@ class BlackBox(Model):
     def is_visible(self, a: Look, box: Boxes, camera: PinholeCamera, T_a_b: SE3) -> Logits:
         return self._moved(a, box, camera, T_a_b)[1]
 
-    def is_same(
-        self,
-        a: Look,
-        b: Look,
-        box_a: Boxes,
-        box_b: Boxes,
-        camera: PinholeCamera,
-        T_a_b: SE3,
-    ) -> Logits:
+    def is_same(self, a: Look, b: Look, box_a: Boxes, box_b: Boxes, camera: PinholeCamera, T_a_b: SE3) -> Logits:
         before, after = shares(box_a, camera), shares(box_b, camera)
         shown = [self.trunk.boxed(look, box)[0] for look, box in ((a, before), (b, after))]
         return self.same(torch.cat([*shown, before, after, _each(T_a_b, box_a)], -1)).float()[..., 0]
 
     def losses(self, pairs: Pairs, rng: torch.Generator) -> dict[str, Float[Tensor, ""]]:
+        """What is regressed and classified, and of each cell the same as the geometric model learns."""
         camera = camera_of(pairs)
         a, b = self.views(pairs.image, camera)
         cells_a, cells_b = self.trunk.compare(a, b)

@@ -13,6 +13,7 @@ from models.pairs import Pairs
 
 _SIZES = 0.35, 0.75
 """Natural logarithm by which a false size differs, at least and at most."""
+_SAME = 1e-5
 
 
 def claimed_motions(pairs: Pairs, rng: torch.Generator) -> tuple[SE3, Bool[Tensor, " b"]]:
@@ -28,8 +29,10 @@ def claimed_motions(pairs: Pairs, rng: torch.Generator) -> tuple[SE3, Bool[Tenso
     others = [mirrored(T), _resized(T, rng), _of_another(T)]
     R, t = (torch.stack([getattr(one, name) for one in others])[way, torch.arange(b)] for name in ("R", "t"))
     is_true = torch.rand(b, generator=rng) < 0.5
+    # Another pair may have made the same motion: a claim is true by what it says.
+    is_same = ((R - T.R).abs().amax((1, 2)) < _SAME) & ((t - T.t).abs().amax(1) < _SAME)
     is_true = is_true.to(t.device)
-    return SE3(T.R.where(is_true[:, None, None], R), T.t.where(is_true[:, None], t)), is_true
+    return SE3(T.R.where(is_true[:, None, None], R), T.t.where(is_true[:, None], t)), is_true | is_same
 
 
 def mirrored(T: SE3) -> SE3:
@@ -67,4 +70,6 @@ def claimed_boxes(
     b, n = box_b.shape[:2]
     is_true, is_mirrored = (torch.rand(b, n, generator=rng).to(box_b.device) < 0.5 for _ in range(2))
     other = box_mirrored.where(is_mirrored[..., None], box_b.roll(1, 1))
-    return box_b.where(is_true[..., None], other), is_true
+    # Where there is one item alone, the next one is itself.
+    is_same = ((other - box_b).abs() < _SAME).all(-1)
+    return box_b.where(is_true[..., None], other), is_true | is_same

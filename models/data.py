@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import lightning
 import torch
 from torch.utils.data import DataLoader, Subset
@@ -63,13 +61,8 @@ class RoomData(lightning.LightningDataModule):
             rooms,
             self.rooms_per_batch,
             sampler=sampler,
-            collate_fn=collate,
+            collate_fn=Pairs.collate,
             num_workers=self.loader_workers,
             persistent_workers=self.loader_workers > 0,
             multiprocessing_context="spawn" if self.loader_workers else None,
         )
-
-
-def collate(parts: Sequence[Pairs]) -> Pairs:
-    """A batch of several rooms' pairs."""
-    return Pairs.collate(parts)

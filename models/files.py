@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from models.answering import resized
+from models.losses import at_cells
 from models.pairs import Pairs
 from synth.dataset import find_subsets, read_rows
 from synth.files import read_raster
@@ -94,11 +95,8 @@ class DatasetPairs(Dataset[Pairs]):
         width, height = self.image_size
         if not path.is_file():
             return np.full((height, width), _UNKNOWN, np.float32)
-        mm = read_raster(path)
-        sizes = zip((height, width), mm.shape, strict=True)
-        rows, cols = ((np.arange(n) * 2 + 1) * size // (2 * n) for n, size in sizes)
-        some = mm[np.ix_(rows, cols)].astype(np.float32)
-        return np.where(some > 0, some / np.float32(1000), np.float32(_UNKNOWN))
+        mm = at_cells(torch.from_numpy(read_raster(path).astype(np.float32)), height, width).numpy()
+        return np.where(mm > 0, mm / np.float32(1000), np.float32(_UNKNOWN))
 
 
 def _recorded(subset: Path, proof: dict[str, Any]) -> _Recorded:

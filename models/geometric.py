@@ -59,18 +59,11 @@ class GeometricModel(Model):
     def is_visible(self, a: Look, box: Boxes, camera: PinholeCamera, T_a_b: SE3) -> Logits:
         return self.seen(visible_after(self.head.extents(a, shares(box, camera)), box, a, camera, T_a_b))
 
-    def is_same(
-        self,
-        a: Look,
-        b: Look,
-        box_a: Boxes,
-        box_b: Boxes,
-        camera: PinholeCamera,
-        T_a_b: SE3,
-    ) -> Logits:
+    def is_same(self, a: Look, b: Look, box_a: Boxes, box_b: Boxes, camera: PinholeCamera, T_a_b: SE3) -> Logits:
         return self.same(box_iou(self.box_after(a, box_a, camera, T_a_b), box_b))
 
     def losses(self, pairs: Pairs, rng: torch.Generator) -> dict[str, Float[Tensor, ""]]:
+        """What the head tells, and what is computed from it; objects go by the true motion, which questions say."""
         camera = camera_of(pairs)
         a, b = self.views(pairs.image, camera)
         motion = self.head.relate(a, b)

@@ -68,15 +68,7 @@ class Model(nn.Module):
         """Logit of whether objects are still seen after a known motion."""
 
     @abstractmethod
-    def is_same(
-        self,
-        a: Look,
-        b: Look,
-        box_a: Boxes,
-        box_b: Boxes,
-        camera: PinholeCamera,
-        T_a_b: SE3,
-    ) -> Logits:
+    def is_same(self, a: Look, b: Look, box_a: Boxes, box_b: Boxes, camera: PinholeCamera, T_a_b: SE3) -> Logits:
         """Logit of whether boxes before and after a known motion show one object."""
 
     @abstractmethod

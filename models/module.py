@@ -12,6 +12,7 @@ from torch import Tensor
 from geom import so3
 from geom.boxes import box_iou
 from models.config import ModelConfig
+from models.head import LEAST_M
 from models.model import Model, camera_of
 from models.pairs import Pairs
 
@@ -89,7 +90,7 @@ def errors(model: Model, pairs: Pairs) -> dict[str, list[float]]:
     a, b = model.views(pairs.image, camera)
     T_a_b, length = model.motion(a, b).T_a_b, pairs.T_a_b.t.norm(dim=-1)
     turned = torch.rad2deg(so3.angle(T_a_b.R.mT @ pairs.T_a_b.R))
-    miss = ((T_a_b.t - pairs.T_a_b.t).norm(dim=-1) / length)[length > 0.05]
+    miss = ((T_a_b.t - pairs.T_a_b.t).norm(dim=-1) / length)[length > LEAST_M]
     known = pairs.box.isfinite().all(-1).all(-1)
     there = model.box_after(a, pairs.box[:, :, 0].nan_to_num(0.0), camera, pairs.T_a_b)
     off = 1 - box_iou(there, pairs.box[:, :, 1])[known]

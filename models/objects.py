@@ -55,7 +55,7 @@ def visible_after(
     """
     points = _points(extent, camera, box)
     p_b = T_a_b.inverse()[:, None, None].act(points)
-    uv = p_b[..., :2] / p_b[..., 2:].clamp_min(_NEAR_M) * camera.focal[:, None, None] + _center(camera)
+    uv = _projected(p_b, camera)
     soft_px = _SOFT * camera.width
     size = uv.new_tensor([camera.width, camera.height])
     inside = torch.sigmoid(uv / soft_px).prod(-1) * torch.sigmoid((size - uv) / soft_px).prod(-1)
@@ -66,7 +66,7 @@ def visible_after(
 def displacement(a: Look, T_x: SE3, T_y: SE3) -> Float[Tensor, " b"]:
     """How far two motions put what a sees from each other: mean distance in the picture, as a share of its width.
 
-    What one of them loses from view counts as the border. As `synth.case.Case.displacement`, by the depths told.
+    What is further apart than the picture is wide counts as that. As `synth.case.Case.displacement`, by told depths.
 
     Args:
         T_x, T_y: poses of the second camera in the first.
@@ -78,8 +78,7 @@ def displacement(a: Look, T_x: SE3, T_y: SE3) -> Float[Tensor, " b"]:
 
 def _shown(p_b: Float[Tensor, "b n 3"], camera: PinholeCamera) -> Float[Tensor, "b n 2"]:
     """Where points are in the picture, as shares of its width; those behind it far outside."""
-    at = p_b[..., :2] / p_b[..., 2:].clamp_min(_NEAR_M) * camera.focal[:, None] + camera.principal_point[:, None]
-    return at.clamp(-2 * camera.width, 3 * camera.width) / camera.width
+    return _projected(p_b, camera).clamp(-2 * camera.width, 3 * camera.width) / camera.width
 
 
 def _blocked(points: Float[Tensor, "b n s 3"], look: Look, camera: PinholeCamera, T_a_b: SE3) -> Float[Tensor, "b n s"]:
@@ -88,8 +87,7 @@ def _blocked(points: Float[Tensor, "b n s 3"], look: Look, camera: PinholeCamera
     center = T_a_b.t[:, None, None, None]
     on_way = center + (points[..., None, :] - center) * share
     z = on_way[..., 2]
-    slope = on_way[..., :2] / z[..., None].clamp_min(_NEAR_M)
-    uv = slope * camera.focal[:, None, None, None] + _center(camera)[:, None]
+    uv = _projected(on_way, camera)
     grid = uv / uv.new_tensor([camera.width, camera.height]) * 2 - 1
     seen = sampled(look.log_z.exp()[:, None], grid.flatten(2, 3))[..., 0].unflatten(-1, z.shape[2:])
     is_in = (grid.abs() <= 1).all(-1) & (z > _NEAR_M)
@@ -115,7 +113,7 @@ def _rims(extent: Extent, corner: Float[Tensor, "b n 2 3"]) -> Float[Tensor, "b 
 
 
 def _bounds(points: Float[Tensor, "b n p 3"], camera: PinholeCamera) -> Float[Tensor, "b n 4"]:
-    uv = points[..., :2] / points[..., 2:].clamp_min(_NEAR_M) * camera.focal[:, None, None] + _center(camera)
+    uv = _projected(points, camera)
     return torch.cat([uv.amin(-2), uv.amax(-2)], -1)
 
 
@@ -128,8 +126,10 @@ def _points(extent: Extent, camera: PinholeCamera, box: Tensor) -> Float[Tensor,
     return camera[..., None, None].unproject(uv, extent.z[..., None].expand(uv.shape[:-1]))
 
 
-def _center(camera: PinholeCamera) -> Float[Tensor, "b 1 1 2"]:
-    return camera.principal_point[:, None, None]
+def _projected(p_cam: Float[Tensor, "b *n 3"], camera: PinholeCamera) -> Float[Tensor, "b *n 2"]:
+    """Pixels; what is behind the camera counts as just before it, far outside, so that gradients go on."""
+    focal, center = (x.reshape(-1, *(1,) * (p_cam.ndim - 2), 2) for x in (camera.focal, camera.principal_point))
+    return p_cam[..., :2] / p_cam[..., 2:].clamp_min(_NEAR_M) * focal + center
 
 
 def _size(box: Tensor) -> Tensor:

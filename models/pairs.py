@@ -59,12 +59,6 @@ class Pairs:
         others = (getattr(self, name).to(device) for name in ("z_depth", "box", "visible"))
         return Pairs(self.image.to(device), self.K.to(device), T_a_b, *others)
 
-    def pin_memory(self) -> Pairs:
-        """The same in memory that a GPU reads by itself."""
-        T_a_b = SE3(self.T_a_b.R.pin_memory(), self.T_a_b.t.pin_memory())
-        others = (getattr(self, name).pin_memory() for name in ("z_depth", "box", "visible"))
-        return Pairs(self.image.pin_memory(), self.K.pin_memory(), T_a_b, *others)
-
     def reversed_(self) -> Pairs:
         """Each pair the other way round: what was after is before."""
         T_b_a = self.T_a_b.inverse()

@@ -22,14 +22,13 @@ MIN_SEEN = 0.5
 """Items are told of which at least this share is seen before: others are not asked about either."""
 
 
-def room_pairs(seed: int, index: int, image_size: tuple[int, int], items: int = ITEMS) -> Pairs | None:
+def room_pairs(seed: int, index: int, image_size: tuple[int, int]) -> Pairs | None:
     """All pairs of a room: from its anchor by each motion that there is space for.
 
     The same seed and index give the same pairs, and different ones never the same room.
 
     Args:
         image_size: width and height, pixels.
-        items: of each pair, at most.
 
     Returns:
         None for a room in which no camera finds a place.
@@ -43,14 +42,14 @@ def room_pairs(seed: int, index: int, image_size: tuple[int, int], items: int = 
     poses = [traj.T_world_cam[1] for traj, _ in world.trajectories(Counter())]
     order = np.random.default_rng([seed, index]).permutation(len(world.evidence.kinds))
     shown = [i for i in order.tolist() if before.is_clean[i] and _share(before, i) >= MIN_SEEN]
-    parts = [_pair(before, _sight(world, T), _turns(shown, n, items)) for n, T in enumerate(poses)]
+    parts = [_pair(before, _sight(world, T), _turns(shown, n)) for n, T in enumerate(poses)]
     return Pairs.collate(parts) if parts else None
 
 
-def _turns(shown: list[int], n: int, items: int) -> list[int]:
+def _turns(shown: list[int], n: int) -> list[int]:
     """Which items the nth pair tells of: all come round."""
-    start = n * items % max(len(shown), 1)
-    return (shown[start:] + shown[:start])[:items]
+    start = n * ITEMS % max(len(shown), 1)
+    return (shown[start:] + shown[:start])[:ITEMS]
 
 
 def _sight(world: RoomWorld, T_world_cam: SE3) -> Sight:

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset, Sampler
 from models.pairs import Pairs
 from models.rooms import room_pairs
 
-_NEXT = 1_000_003
-"""Added to the number of a room in which no camera finds a place, until one does."""
+_NEXT = 2**40
+"""Added to the number of a room in which no camera finds a place, until one does; no number in use is as large."""
 
 
 class Rooms(Dataset[Pairs]):

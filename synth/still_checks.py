@@ -31,8 +31,7 @@ LAG = 3
 """Frames over which a slow motion is told from none."""
 
 MAX_GROWTH = 1.3
-"""Frames that repeat differ over LAG frames by as much as from one to the next: by noise alone, 0.9 to 1.1 times as
-much in simulated films. Motion grows."""
+"""Frames that repeat differ over LAG frames by as much as from one to the next, by noise alone. Motion grows."""
 
 MIN_CUT = 3.0
 """A cut changes this many times as much as the frames around it."""

@@ -88,11 +88,15 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_pairs_of_a_dataset_are_true(data: Path) -> None:
     pairs = DatasetPairs(data, TINY.image_size)
-    for one in (pairs[0], pairs[len(pairs) - 1]):
+    shown = 0
+    for one in (pairs[i] for i in range(len(pairs))):
         camera = camera_of(one)
         off = z_residual(one.z_depth[:, 0], camera, one.T_a_b.inverse(), one.z_depth[:, 1], camera)
         known = off[off.isfinite()].abs()
-        assert len(known) < 10 or float(known.median()) < 0.03
+        if len(known) >= 300:
+            assert float(known.median()) < 0.03
+            shown += 1
+    assert shown > len(pairs) / 3
     boxes = torch.cat([pairs[i].box.flatten(0, 2) for i in range(len(pairs))])
     known = boxes[boxes.isfinite().all(-1)]
     assert len(known) > 20 and float(known[:, 2].max()) <= 64 + 1e-3 and float(known[:, 3].max()) <= 48 + 1e-3
