@@ -61,10 +61,10 @@ class BlackBox(Model):
         a, b = self.views(pairs.image, camera)
         cells_a, cells_b = self.trunk.compare(a, b)
         both, dense = self._both(cells_a, cells_b), self.flow(cells_a).float()
-        box_a, box_b = pairs.box.nan_to_num(0.0).unbind(2)
+        box_a = pairs.box[:, :, 0].nan_to_num(0.0)
         there, visible = self._moved(a, box_a, camera, pairs.T_a_b)
         T_claimed, is_true = claimed_motions(pairs, rng)
-        box_claimed, is_same = claimed_boxes(pairs.box[:, :, 1], _mirrored_box(box_b, camera), rng)
+        box_claimed, is_same = claimed_boxes(pairs, rng)
         same = self.is_same(a, b, box_a, box_claimed.nan_to_num(0.0), camera, pairs.T_a_b)
         return weighted(
             {"rotation": regressed_pose_loss(_pose(self.pose(both).float()), pairs)}
@@ -106,9 +106,3 @@ def _numbers(T_a_b: SE3) -> Float[Tensor, "b 9"]:
 
 def _each(T_a_b: SE3, box: Boxes) -> Float[Tensor, "b n 9"]:
     return _numbers(T_a_b)[:, None].expand(-1, box.shape[1], -1)
-
-
-def _mirrored_box(box: Boxes, camera: PinholeCamera) -> Boxes:
-    """Where a box would be in a mirror: the nearest that one who computes nothing comes to a mirrored motion."""
-    x1, y1, x2, y2 = box.unbind(-1)
-    return torch.stack([camera.width - x2, y1, camera.width - x1, y2], -1)

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from geom.boxes import box_iou
 from geom.se3 import SE3
 from models.pairs import Pairs
+from synth.tasks_object import MAX_OTHER_IOU
 
 _SIZES = 0.35, 0.75
 """Natural logarithm by which a false size differs, at least and at most."""
@@ -56,20 +58,17 @@ def _of_another(T: SE3) -> SE3:
     return SE3(T.R.roll(1, 0), T.t.roll(1, 0))
 
 
-def claimed_boxes(
-    box_b: Float[Tensor, "b n 4"], box_mirrored: Float[Tensor, "b n 4"], rng: torch.Generator
-) -> tuple[Float[Tensor, "b n 4"], Bool[Tensor, "b n"]]:
+def claimed_boxes(pairs: Pairs, rng: torch.Generator) -> tuple[Float[Tensor, "b n 4"], Bool[Tensor, "b n"]]:
     """For each item a box in view b that is said to be its, and whether it is.
 
-    False ones are the next item's box, or where the mirrored motion would put it.
-
-    Args:
-        box_b: the items' own boxes in b; NaN where out of view.
-        box_mirrored: after the mirrored motion.
+    False ones are its decoy, where that is not nearly the true box, or the next item's box. What is not known, or not
+    in view, is NaN.
     """
+    box_b = pairs.box[:, :, 1]
     b, n = box_b.shape[:2]
-    is_true, is_mirrored = (torch.rand(b, n, generator=rng).to(box_b.device) < 0.5 for _ in range(2))
-    other = box_mirrored.where(is_mirrored[..., None], box_b.roll(1, 1))
+    is_true, is_decoy = (torch.rand(b, n, generator=rng).to(box_b.device) < 0.5 for _ in range(2))
+    is_decoy &= box_iou(pairs.decoy, box_b) <= MAX_OTHER_IOU
+    other = pairs.decoy.where(is_decoy[..., None], box_b.roll(1, 1))
     # Where there is one item alone, the next one is itself.
     is_same = ((other - box_b).abs() < _SAME).all(-1)
     return box_b.where(is_true[..., None], other), is_true | is_same

@@ -1,65 +1,61 @@
-"""Pairs for training: endless rooms, or so many of them; and others, never trained on, to see how it goes."""
+"""Batches of pairs to train on, and others, never trained on, to see how it goes."""
 
 from __future__ import annotations
 
 import lightning
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from models.pairs import Pairs
-from models.stream import Onward, Rooms
-
-HELD_OUT = 2**31
-"""Rooms from this number on are for validation alone."""
+from models.stream import Onward
 
 
-class RoomData(lightning.LightningDataModule):
-    """Simulated rooms, each with about a dozen pairs.
+class PairData(lightning.LightningDataModule):
+    """Batches of pairs.
 
     Args:
-        image_size: width and height, pixels.
-        rooms_per_batch: of each process.
+        train: what is trained on, by number.
+        held_out: what is looked at after each epoch; the same each time.
+        limit: numbers that `train` has; None for no end.
+        per_batch: numbers of a batch of each process.
         batches_per_epoch: of each process.
-        rooms: how many different ones; None for ever new ones.
-        held_out: rooms for validation.
-        loader_workers: processes that make rooms; they change the time it takes and nothing else.
+        loader_workers: processes that make pairs; they change the time it takes and nothing else.
     """
 
     def __init__(
         self,
-        image_size: tuple[int, int],
+        train: Dataset[Pairs],
+        held_out: Dataset[Pairs],
+        limit: int | None,
         *,
         seed: int = 0,
-        rooms_per_batch: int = 4,
+        per_batch: int = 4,
         batches_per_epoch: int = 100,
-        rooms: int | None = None,
-        held_out: int = 16,
         loader_workers: int = 0,
     ) -> None:
         super().__init__()
-        self.rooms, self.seed, self.limit = Rooms(seed, image_size), seed, rooms
-        self.rooms_per_batch, self.batches_per_epoch = rooms_per_batch, batches_per_epoch
-        self.held_out, self.loader_workers = held_out, loader_workers
+        self.train, self.held_out, self.limit, self.seed = train, held_out, limit, seed
+        self.per_batch, self.batches_per_epoch, self.loader_workers = per_batch, batches_per_epoch, loader_workers
 
     def train_dataloader(self) -> DataLoader[Pairs]:
-        """Rooms that go on from epoch to epoch."""
+        """Numbers that go on from epoch to epoch."""
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        per_epoch = self.rooms_per_batch * self.batches_per_epoch * world_size
-        return self._loader(self.rooms, Onward(per_epoch, self.limit, self.seed, rank, world_size))
+        per_epoch = self.per_batch * self.batches_per_epoch * world_size
+        return self._loader(self.train, Onward(per_epoch, self.limit, self.seed, rank, world_size))
 
     def val_dataloader(self) -> DataLoader[Pairs]:
-        """The same held-out rooms each time."""
-        return self._loader(Subset(self.rooms, range(HELD_OUT, HELD_OUT + self.held_out)), None)
+        """The same each time."""
+        return self._loader(self.held_out, None)
 
     def transfer_batch_to_device(self, batch: Pairs, device: torch.device, dataloader_idx: int) -> Pairs:
         """Pairs know how to move."""
         return batch.to(device)
 
-    def _loader(self, rooms: Rooms | Subset[Pairs], sampler: Onward | None) -> DataLoader[Pairs]:
+    def _loader(self, pairs: Dataset[Pairs], sampler: Onward | None) -> DataLoader[Pairs]:
         return DataLoader(
-            rooms,
-            self.rooms_per_batch,
+            pairs,
+            self.per_batch,
             sampler=sampler,
             collate_fn=Pairs.collate,
             num_workers=self.loader_workers,

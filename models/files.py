@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
@@ -21,6 +21,7 @@ from models.pairs import Pairs
 from synth.dataset import find_subsets, read_rows
 from synth.files import read_raster
 from synth.safe_read import inside, read_picture
+from synth.splits import assign_splits, scene_key
 
 _UNKNOWN = float("nan")
 
@@ -41,22 +42,19 @@ class DatasetPairs(Dataset[Pairs]):
     Args:
         root: folder of the dataset, or of one subset.
         image_size: width and height, pixels; pictures are resized.
-        scenes: scene_ids to read; None for all.
 
     Raises:
         ValueError: if there is no dataset, none of its transitions is in metres, or it has no pictures.
     """
 
-    def __init__(self, root: Path, image_size: tuple[int, int], scenes: Container[str] | None = None) -> None:
+    def __init__(self, root: Path, image_size: tuple[int, int]) -> None:
         self.image_size = image_size
         found: dict[tuple[Path, str, str], _Recorded] = {}
         for subset in find_subsets(root):
             for _, proof in read_rows(subset):
-                where = proof["transition"]
-                if scenes is None or where["scene_id"] in scenes:
-                    key = subset, where["scene_id"], where["traj_id"]
-                    one = found.setdefault(key, _recorded(subset, proof))
-                    one.items.update({item["item_id"]: item for item in proof["items"]})
+                key = subset, proof["transition"]["scene_id"], proof["transition"]["traj_id"]
+                one = found.setdefault(key, _recorded(subset, proof))
+                one.items.update({item["item_id"]: item for item in proof["items"]})
         self._all = [one for one in found.values() if one.is_metric]
         self.not_metric = len(found) - len(self._all)
         """Transitions left out, because nobody knows how long their moves are."""
@@ -65,6 +63,18 @@ class DatasetPairs(Dataset[Pairs]):
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def split(self) -> tuple[Subset[Pairs], Subset[Pairs]]:
+        """Those to train on, and a tenth of the scenes to look at; one photograph's scenes stay together.
+
+        Raises:
+            ValueError: if there are fewer than two scenes.
+        """
+        keys = {folder: scene_key(folder) for folder in {one.folder.parent for one in self._all}}
+        part_of = assign_splits(keys.values(), {"train": 0.9, "held_out": 0.1})
+        parts = [part_of[keys[one.folder.parent]] for one in self._all]
+        train, held_out = ([i for i, part in enumerate(parts) if part == name] for name in ("train", "held_out"))
+        return Subset(self, train), Subset(self, held_out)
 
     def __getitem__(self, index: int) -> Pairs:
         """One pair.
@@ -88,6 +98,7 @@ class DatasetPairs(Dataset[Pairs]):
             torch.stack([torch.from_numpy(self._z_depth(one.folder / "depth" / name)) for name in names])[None],
             torch.from_numpy(boxes)[None],
             torch.from_numpy(visible)[None],
+            torch.full((1, len(boxes), 4), _UNKNOWN),
         )
 
     def _z_depth(self, path: Path) -> Float32[NDArray, "h w"]:

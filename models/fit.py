@@ -11,18 +11,24 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from torch.utils.data import Subset
 
 from models.config import ModelConfig
-from models.data import RoomData
+from models.data import PairData
+from models.files import DatasetPairs
 from models.module import HeadModule
+from models.rooms import RoomConfig
+from models.stream import HELD_OUT, Rooms
 from models.weights import save_model
 from synth.files import only_run, write_whole
 from synth.safe_read import read_json
 
 WATCHED = "val/rotation_deg"
 SETTINGS, METRICS = "train.json", "metrics.jsonl"
-_FREE = ("loader_workers", "accelerator", "devices", "strategy")
+_FREE = ("loader_workers", "accelerator", "devices", "strategy", "kept_in")
 """Settings that may differ when a run goes on: where it runs."""
+_OF_A_ROOM = 12
+"""Pairs, about."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,12 @@ class FitConfig:
 
     Args:
         epochs: of `batches_per_epoch` batches; the pace at which the model is looked at and kept.
+        rooms_per_batch: each has about a dozen pairs; of a dataset as many pairs make a batch.
         rooms: how many different rooms; None for ever new ones.
+        held_out: rooms that are looked at after each epoch; of a dataset it is a tenth of the scenes.
+        samples, without_kinds: as `models.rooms.RoomConfig`.
+        data: folder of a dataset to train on instead of rooms.
+        kept_in: folder where rooms are kept once made, so that no epoch and no run makes them again.
         patience: epochs without a better model after which it ends; None to go on.
         devices, strategy, precision, accelerator: lightning's own.
     """
@@ -41,6 +52,10 @@ class FitConfig:
     rooms_per_batch: int = 4
     rooms: int | None = None
     held_out: int = 16
+    samples: int = 3
+    without_kinds: tuple[str, ...] = ()
+    data: str | None = None
+    kept_in: str | None = None
     learning_rate: float = 1e-3
     seed: int = 0
     patience: int | None = None
@@ -87,15 +102,7 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
             log_every_n_steps=10,
         )
         last = out / "state" / "last.ckpt"
-        data = RoomData(
-            model.image_size,
-            seed=how.seed,
-            rooms_per_batch=how.rooms_per_batch,
-            batches_per_epoch=how.batches_per_epoch,
-            rooms=how.rooms,
-            held_out=how.held_out,
-            loader_workers=how.loader_workers,
-        )
+        data = _data(model, how)
         # Tensors and plain values alone are read from a state: it may have come from somebody else.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
@@ -103,6 +110,26 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
         if trainer.is_global_zero:
             save_model(out, model, module.model)
         return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _data(model: ModelConfig, how: FitConfig) -> PairData:
+    if how.data is not None:
+        train, held_out = DatasetPairs(Path(how.data), model.image_size).split()
+        limit, per_batch = len(train), how.rooms_per_batch * _OF_A_ROOM
+    else:
+        config = RoomConfig(how.seed, model.image_size, how.samples, how.without_kinds)
+        train = Rooms(config, None if how.kept_in is None else Path(how.kept_in))
+        held_out = Subset(train, range(HELD_OUT, HELD_OUT + how.held_out))
+        limit, per_batch = how.rooms, how.rooms_per_batch
+    return PairData(
+        train,
+        held_out,
+        limit,
+        seed=how.seed,
+        per_batch=per_batch,
+        batches_per_epoch=how.batches_per_epoch,
+        loader_workers=how.loader_workers,
+    )
 
 
 class Journal(Callback):

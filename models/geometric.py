@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from geom.boxes import box_iou
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
-from models.claims import claimed_boxes, claimed_motions, mirrored
+from models.claims import claimed_boxes, claimed_motions
 from models.features import Features
 from models.head import GeometryHead
 from models.losses import box_loss, cell_losses, decision_loss, gone_loss, match_losses, pose_losses, weighted
@@ -70,9 +70,8 @@ class GeometricModel(Model):
         box = pairs.box[:, :, 0].nan_to_num(0.0)
         extent = self.head.extents(a, shares(box, camera))
         there = box_after(extent, box, camera, pairs.T_a_b)
-        elsewhere = box_after(extent, box, camera, mirrored(pairs.T_a_b)).detach()
         T_claimed, is_true = claimed_motions(pairs, rng)
-        box_claimed, is_same = claimed_boxes(pairs.box[:, :, 1], elsewhere, rng)
+        box_claimed, is_same = claimed_boxes(pairs, rng)
         return weighted(
             pose_losses(motion, pairs)
             | cell_losses(a, b, pairs)

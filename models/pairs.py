@@ -8,9 +8,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from geom.se3 import SE3
+
+_FIELDS = ("image", "K", "z_depth", "box", "visible", "decoy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,7 @@ class Pairs:
         z_depth: metres along the optical axis.
         box: amodal boxes of up to n items, pixels (x1, y1, x2, y2), clipped at the picture; NaN out of view.
         visible: share of each item's silhouette that is seen, 0 to 1, also of items out of view.
+        decoy: where b would show the items if the motion had gone to the other side; what D4 takes for a false box.
 
     Raises:
         ValueError: if shapes do not go together.
@@ -35,6 +40,7 @@ class Pairs:
     z_depth: Float[Tensor, "bz 2 hz wz"]
     box: Float[Tensor, "bb n 2 4"]
     visible: Float[Tensor, "bv m 2"]
+    decoy: Float[Tensor, "bd k 4"]
 
     def __post_init__(self) -> None:
         b, _, _, h, w = self.image.shape
@@ -43,6 +49,7 @@ class Pairs:
             "z_depth": (b, 2, h, w),
             "box": (b, self.box.shape[1], 2, 4),
             "visible": (b, self.box.shape[1], 2),
+            "decoy": (b, self.box.shape[1], 4),
         }
         for name, shape in expected.items():
             if tuple(getattr(self, name).shape) != shape:
@@ -56,13 +63,13 @@ class Pairs:
     def to(self, device: Any) -> Pairs:
         """The same on another device."""
         T_a_b = SE3(self.T_a_b.R.to(device), self.T_a_b.t.to(device))
-        others = (getattr(self, name).to(device) for name in ("z_depth", "box", "visible"))
+        others = (getattr(self, name).to(device) for name in ("z_depth", "box", "visible", "decoy"))
         return Pairs(self.image.to(device), self.K.to(device), T_a_b, *others)
 
     def reversed_(self) -> Pairs:
-        """Each pair the other way round: what was after is before."""
-        T_b_a = self.T_a_b.inverse()
-        return Pairs(self.image.flip(1), self.K, T_b_a, self.z_depth.flip(1), self.box.flip(2), self.visible.flip(2))
+        """Each pair the other way round: what was after is before. Where decoys would be then, nobody knows."""
+        rows = self.box.flip(2), self.visible.flip(2), torch.full_like(self.decoy, torch.nan)
+        return Pairs(self.image.flip(1), self.K, self.T_a_b.inverse(), self.z_depth.flip(1), *rows)
 
     def mirrored(self) -> Pairs:
         """Each pair as seen in a mirror: left and right swapped."""
@@ -70,9 +77,24 @@ class Pairs:
         K, mirror = self.K.clone(), self.K.new_tensor([-1.0, 1.0, 1.0])
         K[:, 0, 2] = w - K[:, 0, 2]
         T_a_b = SE3(mirror[:, None] * self.T_a_b.R * mirror, mirror * self.T_a_b.t)
-        x1, y1, x2, y2 = self.box.unbind(-1)
-        box = torch.stack([w - x2, y1, w - x1, y2], -1)
-        return Pairs(self.image.flip(-1), K, T_a_b, self.z_depth.flip(-1), box, self.visible)
+        box, decoy = (
+            torch.stack([w - b[..., 2], b[..., 1], w - b[..., 0], b[..., 3]], -1) for b in (self.box, self.decoy)
+        )
+        return Pairs(self.image.flip(-1), K, T_a_b, self.z_depth.flip(-1), box, self.visible, decoy)
+
+    def save(self) -> bytes:
+        """As a safetensors file."""
+        rest = {name: getattr(self, name).contiguous() for name in _FIELDS}
+        return save(rest | {"R": self.T_a_b.R.contiguous(), "t": self.T_a_b.t.contiguous()})
+
+    @staticmethod
+    def load(file: bytes) -> Pairs | None:
+        """What `save` wrote; None if it is truncated or another file."""
+        try:
+            found = load(file)
+            return Pairs(T_a_b=SE3(found["R"], found["t"]), **{name: found[name] for name in _FIELDS})
+        except (SafetensorError, KeyError, ValueError):
+            return None
 
     @staticmethod
     def collate(parts: Sequence[Pairs]) -> Pairs:
@@ -93,6 +115,7 @@ class Pairs:
             torch.cat([part.z_depth for part in parts]),
             torch.cat([_padded(part.box, n) for part in parts]),
             torch.cat([_padded(part.visible, n) for part in parts]),
+            torch.cat([_padded(part.decoy, n) for part in parts]),
         )
 
 

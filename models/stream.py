@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from models.pairs import Pairs
-from models.rooms import room_pairs
+from models.rooms import RoomConfig, room_pairs
+from synth.files import json_bytes, sha256, write_whole
 
 _NEXT = 2**40
 """Added to the number of a room in which no camera finds a place, until one does; no number in use is as large."""
+HELD_OUT = 2**31
+"""Rooms from this number on are for validation alone."""
 
 
 class Rooms(Dataset[Pairs]):
     """Pairs of simulated rooms by number: as many rooms as there are numbers.
 
-    A room depends on seed and number alone, so neither on the number of loader workers nor on the order.
+    A room depends on its config and number alone, so neither on the number of loader workers nor on the order.
 
     Args:
-        image_size: width and height, pixels.
+        kept_in: folder where rooms are kept once they are made; None to make them each time. Several processes, and
+            rooms of several configs, may share it.
     """
 
-    def __init__(self, seed: int, image_size: tuple[int, int]) -> None:
-        self.seed, self.image_size = seed, image_size
+    def __init__(self, config: RoomConfig, kept_in: Path | None = None) -> None:
+        self.config = config
+        # Rooms of another config are other rooms: they lie in a folder of their own.
+        self._folder = None if kept_in is None else kept_in / sha256(json_bytes(asdict(config)))[:16]
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
 
     def __getitem__(self, index: int) -> Pairs:
+        """The pairs of one room; those of a damaged file are made again."""
+        if self._folder is None:
+            return self._made(index)
+        path = self._folder / f"{index}.safetensors"
+        found = Pairs.load(path.read_bytes()) if path.is_file() else None
+        if found is None:
+            found = self._made(index)
+            # A name of its own: of two processes that make one room, the last one's stays, and they are equal.
+            own = path.with_name(f"{index}.{uuid.uuid4().hex}")
+            write_whole(own, found.save())
+            os.replace(own, path)
+        return found
+
+    def _made(self, index: int) -> Pairs:
         for number in range(index, index + 100 * _NEXT, _NEXT):
-            found = room_pairs(self.seed, number, self.image_size)
+            found = room_pairs(self.config, number)
             if found is not None:
                 return found
-        raise ValueError(f"a room must have place for a camera, but 100 rooms from {self.seed}, {index} on have none")
+        raise ValueError(
+            f"a room must have place for a camera, but 100 rooms from {self.config.seed}, {index} on have none"
+        )
 
 
 class Onward(Sampler[int]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from numpy.random import Generator
 
 from synth import kinds_appliances as appliances
@@ -11,7 +13,7 @@ from synth import kinds_small as small
 from synth import kinds_tables as tables
 from synth.kinds_base import Built, Kind, Support
 
-__all__ = ["KINDS", "Built", "Kind", "Support", "build"]
+__all__ = ["KINDS", "Built", "Kind", "Support", "build", "check_kinds"]
 
 _ALL = (
     Kind("chair", seats.chair, "floor", (0.6, 0.6, 1.0), per_room=6),
@@ -84,3 +86,13 @@ def build(name: str, rng: Generator) -> Built:
     if name not in KINDS:
         raise ValueError(f"kind must be one of {sorted(KINDS)}, got {name!r}")
     return KINDS[name].build(rng)
+
+
+def check_kinds(names: Iterable[str]) -> None:
+    """See that all these are kinds of ours.
+
+    Raises:
+        ValueError: naming those that are not.
+    """
+    if unknown := sorted(set(names) - KINDS.keys()):
+        raise ValueError(f"kinds of objects must be some of {', '.join(sorted(KINDS))}; got {', '.join(unknown)}")

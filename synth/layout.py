@@ -8,7 +8,7 @@ is drawn alike for both sides, so that no layout is likelier than its mirror ima
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,11 +119,19 @@ class Layout:
         room_size: (x, y, z), metres.
         rng: every choice comes from it.
         keep_free: space before doors and windows and round the light, where nothing may stand or hang.
+        without: kinds that find no place.
     """
 
-    def __init__(self, room_size: Sequence[float], rng: Generator, keep_free: Sequence[Block] = ()) -> None:
+    def __init__(
+        self,
+        room_size: Sequence[float],
+        rng: Generator,
+        keep_free: Sequence[Block] = (),
+        without: Container[str] = (),
+    ) -> None:
         self.room_size = tuple(room_size)
         self.rng = rng
+        self.without = without
         self.placed: list[_Placed] = []
         self._zones = list(keep_free)
         self._known: dict[int, _Measured] = {}
@@ -157,8 +165,10 @@ class Layout:
             pad: extra room on each side, metres.
 
         Returns:
-            Its index, or None if it fits nowhere.
+            Its index, or None if it fits nowhere, or no such kind may be there.
         """
+        if name in self.without:
+            return None
         size = self._measured(built).size
         half = np.array([size[0] / 2 + pad, size[1] / 2 + pad, size[2]])
         spots, carriers = self._settled(spots, size, rests_on, KINDS[name])

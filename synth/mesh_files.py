@@ -65,6 +65,8 @@ class MeshConfig(GenerateConfig):
         super().__post_init__()
         if self.teacher != "render":
             raise ValueError(f"teacher must be render for scenes from files, got {self.teacher!r}")
+        if self.without_kinds:
+            raise ValueError(f"without_kinds is for our own rooms: files hold what they hold, got {self.without_kinds}")
         _read.cache_clear()  # files may have changed since they were last read
         # Looked for here, so that scenes without a place for a camera are refused before a folder is made for them.
         _ = self._found

@@ -15,6 +15,7 @@ import numpy as np
 
 from synth.card import check_card, write_card
 from synth.case import Case
+from synth.catalogue import check_kinds
 from synth.contents import CONTENTS_FILE, contents
 from synth.dataset import LEFT_OUT_FILE, PROOFS_FILE, SETTINGS_FILE
 from synth.files import json_bytes, only_run, write_whole
@@ -41,6 +42,8 @@ class GenerateConfig:
     phrasing: str = "mixed"
     labels_only: bool = False
     is_demo: bool = False
+    without_kinds: tuple[str, ...] = ()
+    """Kinds of objects that no room holds."""
 
     def __post_init__(self) -> None:
         if self.num_scenes < 1:
@@ -56,6 +59,7 @@ class GenerateConfig:
             raise ValueError(f"teacher must be one of {', '.join(GENERATED)}, got {self.teacher!r}")
         if self.preset not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
+        check_kinds(self.without_kinds)
         if self.phrasing not in ("mixed", "open"):
             raise ValueError(f"phrasing must be 'mixed' or 'open', got {self.phrasing!r}")
 

@@ -41,7 +41,7 @@ class RoomWorld(SimulatedWorld):
         room_seed, self.motion_seed = np.random.SeedSequence([config.seed, index]).spawn(2)
         rng = np.random.default_rng(room_seed)
         with stages("room"):
-            self.scene = make_room(rng, scene_id=self.scene_id)
+            self.scene = make_room(rng, scene_id=self.scene_id, without=config.without_kinds)
             self.free_space = FreeSpace.of(self.scene)
             self.camera = PinholeCamera.from_hfov(math.radians(rng.uniform(*_HFOV_DEG)), *config.image_size)
             self.T_world_anchor = sample_anchor(self.free_space, rng)

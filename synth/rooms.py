@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
 
-from synth.catalogue import KINDS
+from synth.catalogue import KINDS, check_kinds
 from synth.layout import Layout
 from synth.scene import Scene, Vec3
 from synth.shell import build_shell
@@ -281,18 +281,22 @@ def _draw_type(rng: Generator) -> RoomType:
     return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
 
 
-def make_room(seed: int | SeedSequence | Generator, *, scene_id: str = "", room_type: str = "") -> Scene:
+def make_room(
+    seed: int | SeedSequence | Generator, *, scene_id: str = "", room_type: str = "", without: Collection[str] = ()
+) -> Scene:
     """Draw a furnished room: nothing touches anything it does not stand on or hang from.
 
-    `make_room(scene.seed, ...)` makes the same room again, however the first one was asked for.
+    `make_room(scene.seed, ...)` makes the same room again, however the first one was asked for, if it was drawn without
+    the same kinds.
 
     Args:
         seed: a number >= 0, or something to draw one from.
         scene_id: name of the scene; "" names it after its seed.
         room_type: a name in `ROOM_TYPES`; "" draws one.
+        without: kinds that it must not hold.
 
     Raises:
-        ValueError: if the seed is negative, or there is no such type of room.
+        ValueError: if the seed is negative, or there is no such type of room or such a kind.
 
     >>> room = make_room(7)
     >>> room == make_room(7), len(room.items) >= 10
@@ -300,13 +304,14 @@ def make_room(seed: int | SeedSequence | Generator, *, scene_id: str = "", room_
     """
     if room_type and room_type not in ROOM_TYPES:
         raise ValueError(f"room_type must be one of {sorted(ROOM_TYPES)} or '', got {room_type!r}")
+    check_kinds(without)
     number = _seed_number(seed)
     rng = np.random.default_rng(number)
     drawn = _draw_type(rng)
     kind = ROOM_TYPES[room_type] if room_type else drawn
     size = _draw_size(kind, rng)
     shell = build_shell(size, rng, kind.is_wet)
-    layout = Layout(size, rng, shell.keep_free)
+    layout = Layout(size, rng, shell.keep_free, frozenset(without))
     kind.plan(layout)
     _decorate(layout)
     _fill(layout, kind.fillers, _target(size, rng))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from geom.se3 import SE3
 from models.config import ModelConfig
 from models.pairs import Pairs
-from models.rooms import room_pairs
+from models.rooms import RoomConfig, room_pairs
 
 TINY = ModelConfig(
     image_size=(64, 48),
@@ -26,7 +27,7 @@ TINY = ModelConfig(
 @cache
 def room(index: int = 0) -> Pairs:
     """The pairs of one simulated room, 64 x 48 pixels."""
-    found = room_pairs(5, index, TINY.image_size)
+    found = room_pairs(RoomConfig(5, TINY.image_size), index)
     assert found is not None
     return found
 
@@ -34,4 +35,5 @@ def room(index: int = 0) -> Pairs:
 def some(pairs: Pairs, which: slice | torch.Tensor) -> Pairs:
     """Some of the pairs."""
     T = SE3(pairs.T_a_b.R[which], pairs.T_a_b.t[which])
-    return Pairs(pairs.image[which], pairs.K[which], T, pairs.z_depth[which], pairs.box[which], pairs.visible[which])
+    names = (field.name for field in fields(Pairs) if field.name != "T_a_b")
+    return Pairs(T_a_b=T, **{name: getattr(pairs, name)[which] for name in names})

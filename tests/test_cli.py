@@ -267,6 +267,7 @@ def test_plan_file_that_cannot_be_written_is_refused(run, tmp_path: Path, out: s
 def test_generate_hands_over_every_option(run, pipeline: FakePipeline, tmp_path: Path) -> None:
     counts = "--num-scenes 3 --image-size 64 48 --workers 2 --seed 9"
     kinds = "--tasks D1,A1 --preset svc --phrasing open --labels-only"
+    kinds += " --without-kinds stool,fan"
     assert run("generate", "--out", tmp_path, *counts.split(), *kinds.split()).status == 0
     assert vars(pipeline.calls[0]) == {
         "out": tmp_path,
@@ -280,6 +281,7 @@ def test_generate_hands_over_every_option(run, pipeline: FakePipeline, tmp_path:
         "preset": "svc",
         "phrasing": "open",
         "labels_only": True,
+        "without_kinds": ("stool", "fan"),
     }
 
 

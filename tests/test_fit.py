@@ -100,8 +100,18 @@ def test_pairs_of_a_dataset_are_true(data: Path) -> None:
     boxes = torch.cat([pairs[i].box.flatten(0, 2) for i in range(len(pairs))])
     known = boxes[boxes.isfinite().all(-1)]
     assert len(known) > 20 and float(known[:, 2].max()) <= 64 + 1e-3 and float(known[:, 3].max()) <= 48 + 1e-3
-    with pytest.raises(ValueError, match="none"):
-        DatasetPairs(data, TINY.image_size, scenes=())
+
+
+def test_a_dataset_is_trained_on_and_no_scene_is_on_both_sides(data: Path, tmp_path: Path) -> None:
+    train, held_out = DatasetPairs(data, TINY.image_size).split()
+    assert train.indices and held_out.indices and not set(train.indices) & set(held_out.indices)
+    assert len(train) + len(held_out) == len(DatasetPairs(data, TINY.image_size))
+    whole = torch.cat([train[i].image[:, 0].flatten(1) for i in range(len(train))])
+    assert not any(bool((whole == other.image[0, 0].flatten()).all(1).any()) for other in held_out)
+    call = "--epochs 1 --batches-per-epoch 2 --rooms-per-batch 1 --width 24 --heads 2 --encoder-width 16"
+    call += " --image-size 64 48 --accelerator cpu"
+    assert main(["train", "head", "--data", str(data), "--out", str(tmp_path / "m"), *call.split()]) == 0
+    assert load_model(tmp_path / "m")[0].width == 24
 
 
 def test_a_folder_without_a_model_is_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
 import pytest
 import torch
 from head_cases import TINY, room, some
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
-from models.data import HELD_OUT, RoomData
+from models.data import PairData
 from models.module import HeadModule, augmented, errors
 from models.pairs import Pairs
-from models.stream import Onward, Rooms
+from models.rooms import RoomConfig
+from models.stream import HELD_OUT, Onward, Rooms
 from models.weights import CONFIG, WEIGHTS, load_model, save_model
 
 
@@ -41,8 +43,12 @@ def test_a_head_learns_eight_pairs_by_heart() -> None:
         assert sum(last[name]) / len(last[name]) < most < sum(first[name]) / len(first[name])
 
 
-def data() -> RoomData:
-    return RoomData(TINY.image_size, seed=3, rooms_per_batch=1, batches_per_epoch=2, held_out=1)
+ROOMS = RoomConfig(3, TINY.image_size)
+
+
+def data() -> PairData:
+    rooms = Rooms(ROOMS)
+    return PairData(rooms, Subset(rooms, [HELD_OUT]), None, per_batch=1, batches_per_epoch=2)
 
 
 def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
@@ -73,13 +79,25 @@ class StopAfter(lightning.Callback):
 
 
 def test_rooms_do_not_depend_on_loader_workers_and_never_repeat() -> None:
-    rooms = Rooms(3, TINY.image_size)
-    assert torch.equal(rooms[1].image, Rooms(3, TINY.image_size)[1].image)
+    rooms = Rooms(ROOMS)
+    assert torch.equal(rooms[1].image, Rooms(ROOMS)[1].image)
     assert not torch.equal(rooms[0].image[0], rooms[1].image[0])
     spawned = DataLoader(
         rooms, 1, sampler=[0, 1], collate_fn=Pairs.collate, num_workers=1, multiprocessing_context="spawn"
     )
     assert [torch.equal(got.image, rooms[n].image) for n, got in enumerate(spawned)] == [True, True]
+
+
+def test_rooms_are_kept_once_made_and_made_again_where_the_file_is_damaged(tmp_path: Path) -> None:
+    made, kept = Rooms(ROOMS)[1], Rooms(ROOMS, tmp_path)
+    assert torch.equal(kept[1].image, made.image)
+    (file,) = tmp_path.rglob("1.safetensors")
+    changed = some(made, slice(0, 2))
+    file.write_bytes(changed.save())
+    assert len(kept[1]) == 2 and len(Rooms(replace(ROOMS, seed=4), tmp_path)[1]) > 2
+    file.write_bytes(changed.save()[:-5])
+    assert torch.equal(kept[1].decoy.nan_to_num(-1), made.decoy.nan_to_num(-1))
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_numbers_go_on_and_each_process_has_its_own() -> None:
@@ -102,7 +120,7 @@ def test_numbers_go_on_and_each_process_has_its_own() -> None:
 
 def test_held_out_rooms_are_others() -> None:
     (batch,) = data().val_dataloader()
-    assert torch.equal(batch.image, Rooms(3, TINY.image_size)[HELD_OUT].image)
+    assert torch.equal(batch.image, Rooms(ROOMS)[HELD_OUT].image)
 
 
 def test_what_is_drawn_in_a_step_depends_on_its_number_alone() -> None:

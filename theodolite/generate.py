@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from theodolite.console import Outcome, Progress, check_out_folder, worker_count
-from theodolite.options import CommonOptions, in_words_of, nearest
+from theodolite.options import CommonOptions, in_words_of, nearest, split_names
 
 if TYPE_CHECKING:
     from synth.pipeline import GenerateConfig
@@ -45,6 +45,8 @@ class Options(CommonOptions):
     """distribution of the motions: our own, or that of a published configuration"""
     phrasing: Literal["mixed", "open"] = "mixed"
     """mixed = open, multiple choice and sentence; open = only what the published reward can score"""
+    without_kinds: str = ""
+    """kinds of objects, separated by commas, that no room holds: to keep them for a test"""
     labels_only: bool = False
     """compute and write labels without pictures"""
 
@@ -72,6 +74,7 @@ def _config(options: Options) -> GenerateConfig:
 
     kept = ("num_scenes", "seed", "image_size", "teacher", "preset", "phrasing", "labels_only")
     asked = {"tasks": parse_tasks(options.tasks), **{name: getattr(options, name) for name in kept}}
+    asked["without_kinds"] = split_names(options.without_kinds)
     with in_words_of(Options):
         if options.scenes is None:
             return GenerateConfig(**asked)
@@ -105,7 +108,7 @@ def parse_tasks(text: str) -> tuple[str, ...]:
     >>> parse_tasks("D1,A3")
     ('A3', 'D1')
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = split_names(text)
     for name in names:
         if name not in TASKS:
             raise ValueError(f"--tasks has an unknown task '{name}'; {nearest(name, TASKS)}")

@@ -79,6 +79,11 @@ def with_dashes(message: str, cls: type[CommonOptions]) -> str:
     return next((f"{_shown(field)} {rest}" for field in fields(cls) if field.name == name), message)
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 @contextmanager
 def in_words_of(cls: type[CommonOptions]) -> Iterator[None]:
     """Refusals of a library in the words of the command line: its limits are the only ones, its fields options here."""

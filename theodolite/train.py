@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from theodolite.console import Outcome
-from theodolite.options import CommonOptions
+from theodolite.options import CommonOptions, split_names
 
 EXAMPLE = "theodolite train head --out head --epochs 40"
 
@@ -18,7 +18,7 @@ class Options(CommonOptions):
     """Options of `theodolite train`."""
 
     what: Literal["head"] = field(metadata={"positional": True})
-    """what is trained: head = the geometry head, on simulated rooms that are made as it learns"""
+    """what is trained: head = the geometry head, on simulated rooms that are made as it learns, or a dataset"""
     out: Path
     """folder of the model; the same call goes on with what was interrupted"""
     kind: Literal["geometric", "black_box"] = "geometric"
@@ -37,6 +37,12 @@ class Options(CommonOptions):
     """layers in which two views look at each other"""
     encoder_width: int = 112
     """of the compact encoder"""
+    data: Path | None = None
+    """folder of a dataset to train on, instead of rooms that are made as it learns"""
+    without_kinds: str = ""
+    """kinds of objects, separated by commas, that no room holds: to keep them for a test"""
+    kept_in: Path | None = None
+    """folder where rooms are kept once made, so that no epoch and no run makes them again"""
     rooms: int | None = None
     """how many different rooms, of about a dozen pairs each (default: ever new ones)"""
     epochs: int = 40
@@ -81,6 +87,9 @@ def run(options: Options) -> Outcome:
         batches_per_epoch=options.batches_per_epoch,
         rooms_per_batch=options.rooms_per_batch,
         rooms=options.rooms,
+        without_kinds=split_names(options.without_kinds),
+        data=None if options.data is None else str(options.data),
+        kept_in=None if options.kept_in is None else str(options.kept_in),
         learning_rate=options.learning_rate,
         seed=options.seed,
         patience=options.patience,
