@@ -1,9 +1,8 @@
-"""Attention between the cells of pictures, and what it says of correspondence geometry."""
+"""Attention between the cells of pictures."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,8 +10,6 @@ from torch import Tensor, nn
 
 OCTAVES = 5
 """Of the waves that a place is written in."""
-MONOMIALS = 6
-"""Of a ray's x and y up to degree two."""
 
 
 class RayEncoding(nn.Module):
@@ -55,56 +52,3 @@ class Block(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
-@dataclass(frozen=True, eq=False)
-class Matching:
-    """Which cells of two pictures show the same, softly.
-
-    Args:
-        moments: of the two rays of each match, for each head: what the eight-point algorithm is made of, and more.
-        ray_b: where in b the cells of a are seen, x and y at z = 1: the mean over the matches.
-        seen: logit of whether a cell of a is seen in b at all.
-    """
-
-    moments: Float[Tensor, "b heads moments"]
-    ray_b: Float[Tensor, "b n 2"]
-    seen: Float[Tensor, "b n"]
-
-
-class EightPoint(nn.Module):
-    """Matches by attention, summed up as the eight-point algorithm sums them up.
-
-    An essential matrix is found from sums over matches of products of both rays' coordinates. Rockwell, Johnson and
-    Fouhey, "The 8-point algorithm as an inductive bias for relative pose prediction by ViTs" (3DV 2022), let attention
-    A make such sums, Phi_a^T A Phi_b, of the rays' monomials up to degree two. Here cells that are not seen in the
-    other picture may attend to nothing instead.
-    """
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
-        self.nothing = nn.Linear(width, heads)
-
-    def forward(
-        self,
-        a: Float[Tensor, "b n width"],
-        b: Float[Tensor, "b m width"],
-        ray_a: Float[Tensor, "b n 3"],
-        ray_b: Float[Tensor, "b m 3"],
-    ) -> Matching:
-        """Match the cells of a with those of b; the rays have z = 1."""
-        q, k = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.query(a), self.key(b)))
-        logits = q @ k.mT / math.sqrt(q.shape[-1])
-        nothing = self.nothing(a).mT
-        weight = torch.cat([logits, nothing[..., None]], -1).softmax(-1)[..., :-1]
-        moments = _monomials(ray_a)[:, None].mT @ weight @ _monomials(ray_b)[:, None] / a.shape[1]
-        best = logits.mean(1)
-        where = best.softmax(-1) @ ray_b[..., :2]
-        return Matching(moments.flatten(2), where, best.logsumexp(-1) - nothing.mean(1))
-
-
-def _monomials(ray: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 6"]:
-    x, y, one = ray.unbind(-1)
-    return torch.stack([one, x, y, x * x, x * y, y * y], -1)

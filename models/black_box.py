@@ -6,14 +6,14 @@ It exists to be compared with: what the geometric model computes, this one has t
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
-from geom import so3
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from models.claims import claimed_boxes, claimed_motions
 from models.features import Features
+from models.head import pose_of
 from models.losses import box_loss, cell_losses, decision_loss, gone_loss, match_losses, regressed_pose_loss, weighted
 from models.model import Boxes, Guess, Logits, Model, camera_of, shares
 from models.pairs import Pairs
@@ -26,23 +26,25 @@ class BlackBox(Model):
     def __init__(self, features: Features, trunk: Trunk, width: int) -> None:
         super().__init__()
         self.features, self.trunk = features, trunk
-        self.flow, self.pose = nn.Linear(width, 3), net(4 * width, width, 9)
-        self.claim = net(4 * width + 9, width, 1)
+        self.pose = net(trunk.summary_size, 2 * width, 9)
+        self.claim = net(trunk.summary_size + 9, width, 1)
         self.moved = net(4 * width + 4 + 9, width, 5)
         self.same = net(8 * width + 8 + 9, width, 1)
 
-    def look(self, features: Float[Tensor, "b c gh gw"], camera: PinholeCamera) -> Look:
-        return self.trunk.look(features, camera)
+    def look(
+        self, image: UInt8[Tensor, "b 3 h w"], features: Float[Tensor, "b c gh gw"], camera: PinholeCamera
+    ) -> Look:
+        return self.trunk.look(image, features, camera)
 
     def motion(self, a: Look, b: Look) -> Guess:
         """The regressed pose; how sure it is, it does not say."""
-        told = self.pose(self._both(*self.trunk.compare(a, b))).float()
-        T_a_b = _pose(told)
+        told = self.pose(self.trunk.compare(a, b).summary()).float()
+        T_a_b = pose_of(told)
         unsaid = told.new_full(told.shape[:1], torch.nan)
         return Guess(T_a_b, unsaid, unsaid, unsaid)
 
     def is_motion(self, a: Look, b: Look, T_a_b: SE3) -> Float[Tensor, " b"]:
-        return self._claim(self._both(*self.trunk.compare(a, b)), T_a_b)
+        return self._claim(self.trunk.compare(a, b).summary(), T_a_b)
 
     def box_after(self, a: Look, box: Boxes, camera: PinholeCamera, T_a_b: SE3) -> Boxes:
         return self._moved(a, box, camera, T_a_b)[0]
@@ -59,17 +61,17 @@ class BlackBox(Model):
         """What is regressed and classified, and of each cell the same as the geometric model learns."""
         camera = camera_of(pairs)
         a, b = self.views(pairs.image, camera)
-        cells_a, cells_b = self.trunk.compare(a, b)
-        both, dense = self._both(cells_a, cells_b), self.flow(cells_a).float()
+        compared = self.trunk.compare(a, b)
+        both = compared.summary()
         box_a = pairs.box[:, :, 0].nan_to_num(0.0)
         there, visible = self._moved(a, box_a, camera, pairs.T_a_b)
         T_claimed, is_true = claimed_motions(pairs, rng)
         box_claimed, is_same = claimed_boxes(pairs, rng)
         same = self.is_same(a, b, box_a, box_claimed.nan_to_num(0.0), camera, pairs.T_a_b)
         return weighted(
-            {"rotation": regressed_pose_loss(_pose(self.pose(both).float()), pairs)}
+            {"rotation": regressed_pose_loss(pose_of(self.pose(both).float()), pairs)}
             | cell_losses(a, b, pairs)
-            | match_losses(dense[..., :2], dense[..., 2], a.camera, pairs)
+            | match_losses(compared, a.places, pairs)
             | {
                 "box": box_loss(there, pairs),
                 "gone": gone_loss(visible, pairs),
@@ -77,9 +79,6 @@ class BlackBox(Model):
                 "same": decision_loss(same, is_same, box_claimed),
             }
         )
-
-    def _both(self, cells_a: Tensor, cells_b: Tensor) -> Float[Tensor, "b four_width"]:
-        return torch.cat([cells.mean(1) if k else cells.amax(1) for k in (0, 1) for cells in (cells_a, cells_b)], -1)
 
     def _claim(self, both: Tensor, T_a_b: SE3) -> Float[Tensor, " b"]:
         return self.claim(torch.cat([both, _numbers(T_a_b)], -1)).float()[..., 0]
@@ -93,10 +92,6 @@ class BlackBox(Model):
         size = (before[..., 2:] - before[..., :2]) * told[..., 2:4].exp()
         there = torch.cat([middle - size / 2, middle + size / 2], -1).clamp(0, 1)
         return there * box.new_tensor([camera.width, camera.height]).repeat(2), told[..., 4]
-
-
-def _pose(told: Float[Tensor, "b 9"]) -> SE3:
-    return SE3(so3.from_six(told[:, :6] + told.new_tensor([1.0, 0, 0, 0, 1, 0])), told[:, 6:])
 
 
 def _numbers(T_a_b: SE3) -> Float[Tensor, "b 9"]:

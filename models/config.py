@@ -27,6 +27,7 @@ class ModelConfig:
         image_size: width and height of the pictures that it looks at, pixels; others are resized.
         encoder_width, encoder_blocks, channels: of the compact encoder.
         width, heads, blocks, cross_blocks: of the head.
+        match_stride: pixels along each side of a place that can be matched, 4 or 8.
 
     Raises:
         ValueError: if a number is not positive, or the width no multiple of the heads.
@@ -42,11 +43,14 @@ class ModelConfig:
     heads: int = 6
     blocks: int = 2
     cross_blocks: int = 2
+    match_stride: int = 4
 
     def __post_init__(self) -> None:
         numbers = (*self.image_size, self.encoder_width, *self.encoder_blocks, self.channels, self.width, self.heads)
         if min(*numbers, self.blocks, self.cross_blocks) < 1 or self.width % self.heads:
             raise ValueError(f"sizes of a model must be positive and width a multiple of heads, got {self}")
+        if self.match_stride not in (4, 8) or any(side % self.match_stride for side in self.image_size):
+            raise ValueError(f"match_stride must be 4 or 8 and divide the image_size, got {self}")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -78,7 +82,7 @@ class ModelConfig:
         """
         own = {"channels": self.channels, "width": self.encoder_width, "blocks": self.encoder_blocks}
         features = features_of(self.features, **(own if self.features == COMPACT else {}))
-        sizes = (features.channels, self.width, self.heads, self.blocks, self.cross_blocks)
+        sizes = (features.channels, self.width, self.heads, self.blocks, self.cross_blocks, self.match_stride)
         if self.kind == "geometric":
             model: Model = GeometricModel(features, GeometryHead(*sizes))
         else:

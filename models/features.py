@@ -58,16 +58,16 @@ class CompactEncoder(Features):
             nn.Conv2d(width // 4, width // 2, 2, 2),
             nn.GELU(),
             nn.Conv2d(width // 2, width, 2, 2),
-            _ChannelNorm(width),
+            ChannelNorm(width),
         )
-        self.fine = nn.Sequential(*(_Block(width) for _ in range(blocks[0])))
-        self.down = nn.Sequential(_ChannelNorm(width), nn.Conv2d(width, wide, 2, 2))
-        self.coarse = nn.Sequential(*(_Block(wide) for _ in range(blocks[1])))
+        self.fine = nn.Sequential(*(ConvBlock(width) for _ in range(blocks[0])))
+        self.down = nn.Sequential(ChannelNorm(width), nn.Conv2d(width, wide, 2, 2))
+        self.coarse = nn.Sequential(*(ConvBlock(wide) for _ in range(blocks[1])))
         self.lateral = nn.Conv2d(wide, width, 1)
-        self.out = nn.Sequential(nn.Conv2d(width, channels, 1), _ChannelNorm(channels))
+        self.out = nn.Sequential(nn.Conv2d(width, channels, 1), ChannelNorm(channels))
         self.apply(_keep_variance)
         for module in self.modules():
-            if isinstance(module, _Block):
+            if isinstance(module, ConvBlock):
                 module.shrink(sum(blocks))
 
     def forward(self, image: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n channels gh gw"]:
@@ -95,21 +95,21 @@ class CompactEncoder(Features):
         return nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear")[..., :gh, :gw]
 
 
-class _ChannelNorm(nn.LayerNorm):
+class ChannelNorm(nn.LayerNorm):
     """Normalises the channels of each cell."""
 
     def forward(self, input: Float[Tensor, "n c gh gw"]) -> Float[Tensor, "n c gh gw"]:
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class _Block(nn.Module):
+class ConvBlock(nn.Module):
     """Looks around with each channel by itself, then mixes the channels of each cell."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, widened: int = 4) -> None:
         super().__init__()
         self.around = nn.Conv2d(width, width, 7, padding=3, groups=width)
-        self.widen = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU())
-        self.mix = nn.Linear(4 * width, width)
+        self.widen = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, widened * width), nn.GELU())
+        self.mix = nn.Linear(widened * width, width)
 
     def forward(self, x: Float[Tensor, "n c gh gw"]) -> Float[Tensor, "n c gh gw"]:
         around = self.around(x).permute(0, 2, 3, 1)

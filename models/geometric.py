@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from geom.boxes import box_iou
@@ -12,7 +12,16 @@ from geom.se3 import SE3
 from models.claims import claimed_boxes, claimed_motions
 from models.features import Features
 from models.head import GeometryHead
-from models.losses import box_loss, cell_losses, decision_loss, gone_loss, match_losses, pose_losses, weighted
+from models.losses import (
+    box_loss,
+    cell_losses,
+    decision_loss,
+    gone_loss,
+    match_losses,
+    pose_losses,
+    regressed_pose_loss,
+    weighted,
+)
 from models.model import Boxes, Guess, Logits, Model, camera_of, shares
 from models.objects import box_after, displacement, visible_after
 from models.pairs import Pairs
@@ -39,8 +48,10 @@ class GeometricModel(Model):
         self.features, self.head = features, head
         self.near, self.seen, self.same = Threshold(3.5, 2.0), Threshold(0.15, 20.0), Threshold(0.4, 10.0)
 
-    def look(self, features: Float[Tensor, "b c gh gw"], camera: PinholeCamera) -> Look:
-        return self.head.look(features, camera)
+    def look(
+        self, image: UInt8[Tensor, "b 3 h w"], features: Float[Tensor, "b c gh gw"], camera: PinholeCamera
+    ) -> Look:
+        return self.head.look(image, features, camera)
 
     def motion(self, a: Look, b: Look) -> Guess:
         found = self.head.relate(a, b)
@@ -75,8 +86,9 @@ class GeometricModel(Model):
         return weighted(
             pose_losses(motion, pairs)
             | cell_losses(a, b, pairs)
-            | match_losses(motion.matching.ray_b, motion.matching.seen, a.camera, pairs)
+            | match_losses(motion.compared, a.places, pairs)
             | {
+                "expected": regressed_pose_loss(motion.expected, pairs),
                 "box": box_loss(there, pairs),
                 "gone": gone_loss(self.seen(visible_after(extent, box, a, camera, pairs.T_a_b)), pairs),
                 "claim": decision_loss(self._is_near(a, motion.T_a_b, T_claimed), is_true),

@@ -1,7 +1,9 @@
 """The geometry head: what geometry cannot know of two views, with uncertainties; all answers are computed from it.
 
-It tells the relative pose of two views, the distance of what is seen in one, and how far and how thick an object in a
-box is. One view is looked at alone, so that questions about one picture have what they need.
+It tells where a place of one view is seen in the other, the distance of what is seen in one, and how far and how thick
+an object in a box is. The relative pose of two views is computed from the matches and the distances; what the head
+expects of it at first sight only helps where these leave it open. One view is looked at alone, so that questions about
+one picture have what they need.
 """
 
 from __future__ import annotations
@@ -13,12 +15,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geom import so3
+from geom.resection import Resection, align, resect
 from geom.se3 import SE3
-from models.attention import MONOMIALS, EightPoint, Matching
-from models.trunk import Look, Trunk, net, sd_of
+from models.precision import exact
+from models.trunk import Compared, Look, Trunk, net, sightings
 
 LEAST_M = 0.05
 """Moves up to this are none: their direction is not learned, and their length is taken to be this."""
+_USUAL_WEIGHT = 12.0
+"""1 / variance (m^2 or rad^2) of what departs from the pose that is expected at first sight."""
+_ROBUST_PLACES = 2.0
+"""Places by which a match may be off until it counts for a quarter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,20 +34,18 @@ class Motion:
 
     Args:
         T_a_b: pose of b in a, metres.
-        direction: of its translation, also where there is next to none.
-        log_length: natural logarithm of metres, LEAST_M or more.
-        rotation_sd, direction_sd: radians.
-        log_length_sd: of log_length.
-        matching: of a's cells with b's.
+        expected: the same at first sight, regressed.
+        rotation_sd, direction_sd: radians; of the turn, and of where the translation points.
+        log_length_sd: of the logarithm of its length, which is LEAST_M or more.
+        compared: the two views.
     """
 
     T_a_b: SE3
-    direction: Float[Tensor, "b 3"]
-    log_length: Float[Tensor, " b"]
+    expected: SE3
     rotation_sd: Float[Tensor, " b"]
     direction_sd: Float[Tensor, " b"]
     log_length_sd: Float[Tensor, " b"]
-    matching: Matching
+    compared: Compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,24 +67,44 @@ class Extent:
 class GeometryHead(Trunk):
     """See the module."""
 
-    def __init__(self, channels: int, width: int = 128, heads: int = 4, blocks: int = 2, cross_blocks: int = 2) -> None:
-        super().__init__(channels, width, heads, blocks, cross_blocks)
-        self.match = EightPoint(width, heads)
-        self.pose = net(2 * MONOMIALS**2 * heads + 2 * width, 2 * width, 6 + 3 + 1 + 3)
+    def __init__(
+        self,
+        channels: int,
+        width: int = 128,
+        heads: int = 4,
+        blocks: int = 2,
+        cross_blocks: int = 2,
+        match_stride: int = 4,
+    ) -> None:
+        super().__init__(channels, width, heads, blocks, cross_blocks, match_stride)
+        self.pose = net(self.summary_size, 2 * width, 9 + 6)
         self.object = net(4 * width, width, 6)
+        self.log_sd = nn.Parameter(torch.tensor(0.0))
+        self.log_doubt = nn.Parameter(torch.full((3,), -1.0))
 
     def relate(self, a: Look, b: Look) -> Motion:
         """Tell the relative pose. The other way round it is the inverse, by construction.
 
-        Each direction is told by itself, and the two are averaged in a way that inversion passes through.
+        It is solved for in each direction, and the two are averaged in a way that inversion passes through.
         """
-        cells_a, cells_b = self.compare(a, b)
-        there = self.match(cells_a, cells_b, a.rays, b.rays)
-        back = self.match(cells_b, cells_a, b.rays, a.rays)
-        moments = [one.moments.flatten(1) for one in (there, back)]
-        means = [cells.mean(1) for cells in (cells_a, cells_b)]
-        ahead, behind = (self.pose(torch.cat([*moments[::way], *means[::way]], -1)).float() for way in (1, -1))
-        return _averaged(ahead, behind, there)
+        compared = self.compare(a, b)
+        told = [self.pose(one.summary()).float() for one in (compared, compared.reversed_())]
+        return self._solved(a, b, compared, *told)
+
+    @exact
+    def _solved(self, a: Look, b: Look, compared: Compared, ahead: Tensor, behind: Tensor) -> Motion:
+        """The motion, from what is told from a to b and from b to a: six numbers of a turn, a shift, six of trust."""
+        expected = _between(pose_of(ahead[:, :9]), pose_of(behind[:, :9]).inverse())
+        ahead_weight, back_weight = (_USUAL_WEIGHT * told[:, 9:].clamp(-4, 4).exp() for told in (ahead, behind))
+        sd = self.log_sd.exp()
+        in_a, in_b = sightings(a, b, compared.there, sd), sightings(b, a, compared.back, sd)
+        robust = _ROBUST_PLACES / a.places.focal[:, :1]
+        T_b_a = align(in_a, in_b)
+        there = resect(T_b_a, expected.inverse(), back_weight, in_a, in_b, robust=robust)
+        back = resect(T_b_a.inverse(), expected, ahead_weight, in_b, in_a, robust=robust)
+        T_a_b = _between(back.T_b_a, there.T_b_a.inverse())
+        sds = (_sds(back) + _sds(there)) / 2 * self.log_doubt.exp()
+        return Motion(T_a_b, expected, sds[:, 0], sds[:, 1], sds[:, 2], compared)
 
     def extents(self, look: Look, box: Float[Tensor, "b n 4"]) -> Extent:
         """Tell how far and thick the objects in boxes are.
@@ -93,14 +118,28 @@ class GeometryHead(Trunk):
         return Extent(z, z * (told[..., 1] - 2).exp(), nn.functional.softplus(told[..., 2:] - 2))
 
 
-def _averaged(there: Float[Tensor, "b 13"], back: Float[Tensor, "b 13"], matching: Matching) -> Motion:
-    """The motion of which one half was told from a to b, and the other from b to a."""
-    upright = there.new_tensor([1.0, 0, 0, 0, 1, 0])
-    R_there, R_back = (so3.from_six(one[:, :6] + upright) for one in (there, back))
-    R = so3.midpoint(R_there, R_back.mT)
-    ahead, behind = (nn.functional.normalize(one[:, 6:9], dim=-1) for one in (there, back))
-    direction = nn.functional.normalize(ahead - (R @ behind[..., None])[..., 0], dim=-1)
-    log_length = (there[:, 9] + back[:, 9]) / 2
-    length = log_length.exp().where(log_length.exp() > 1.5 * LEAST_M, 0.0)
-    turn_sd, way_sd, length_sd = sd_of((there[:, 10:] + back[:, 10:]) / 2).unbind(-1)
-    return Motion(SE3(R, direction * length[:, None]), direction, log_length, turn_sd, way_sd, length_sd, matching)
+def pose_of(told: Float[Tensor, "b 9"]) -> SE3:
+    """A pose from any numbers; from zeros it is none."""
+    return SE3(so3.from_six(told[:, :6] + told.new_tensor([1.0, 0, 0, 0, 1, 0])), told[:, 6:])
+
+
+def _between(T: SE3, other: SE3) -> SE3:
+    """Half-way between two poses; of their inverses it is the inverse."""
+    R = so3.midpoint(T.R, other.R)
+    back = [(R @ one.inverse().t[..., None])[..., 0] for one in (T, other)]
+    return SE3(R, (T.t + other.t - back[0] - back[1]) / 4)
+
+
+def _sds(found: Resection) -> Float[Tensor, "b 3"]:
+    """Standard deviations of turn, direction and log-length, as the information has them."""
+    T = found.T_b_a
+    cov = torch.linalg.inv(found.information)
+    # A motion (v, w) on the left of T moves its translation by v + w x t.
+    by = torch.cat([torch.eye(3).expand_as(T.R).to(T.R), -so3.hat(T.t)], -1)
+    cov_t = by @ cov @ by.mT
+    length = T.t.norm(dim=-1).clamp_min(LEAST_M)
+    ahead = T.t / length[:, None]
+    along = torch.einsum("bi,bij,bj->b", ahead, cov_t, ahead)
+    total, turned = (x.diagonal(dim1=-2, dim2=-1).sum(-1) for x in (cov_t, cov[:, 3:, 3:]))
+    aside = (total - along).clamp_min(0)
+    return torch.stack([turned, aside / length**2, along.clamp_min(0) / length**2], -1).clamp_min(1e-8).sqrt()

@@ -15,7 +15,8 @@ from geom.se3 import SE3
 from geom.warp import flow, overlap
 from models.head import LEAST_M, Motion
 from models.pairs import Pairs
-from models.trunk import Look
+from models.precision import exact
+from models.trunk import Compared, Look
 from synth.tasks_object import GONE, STILL_THERE
 
 WEIGHTS = {
@@ -23,8 +24,8 @@ WEIGHTS = {
     "direction": 1.0,
     "length": 1.0,
     "z_depth": 1.0,
-    "match": 2.0,
-    "seen": 0.5,
+    "match": 0.5,
+    "expected": 1.0,
     "box": 2.0,
     "gone": 0.5,
     "claim": 0.2,
@@ -40,14 +41,16 @@ def weighted(parts: dict[str, Float[Tensor, ""]]) -> dict[str, Float[Tensor, ""]
 # --- pose
 
 
+@exact
 def pose_losses(motion: Motion, pairs: Pairs) -> dict[str, Float[Tensor, ""]]:
     """The angles between rotations and between directions, the difference of log-lengths, and their uncertainty."""
     length = pairs.T_a_b.t.norm(dim=-1)
     moves = length > LEAST_M
     turned = so3.angle(motion.T_a_b.R.mT @ pairs.T_a_b.R)
     # Where nothing moves there is no direction to miss.
-    aside = direction_error(motion.direction, pairs.T_a_b.t.where(moves[:, None], motion.direction.detach()))
-    longer = (motion.log_length - length.clamp_min(LEAST_M).log()).abs()
+    ahead = torch.tensor([0.0, 0.0, 1.0]).to(length)
+    aside = direction_error(*(t.where(moves[:, None], ahead) for t in (motion.T_a_b.t, pairs.T_a_b.t)))
+    longer = (motion.T_a_b.t.norm(dim=-1).clamp_min(LEAST_M) / length.clamp_min(LEAST_M)).log().abs()
     return {
         "rotation": _laplace(turned, motion.rotation_sd).mean(),
         "direction": _mean(_laplace(aside, motion.direction_sd), moves),
@@ -55,6 +58,7 @@ def pose_losses(motion: Motion, pairs: Pairs) -> dict[str, Float[Tensor, ""]]:
     }
 
 
+@exact
 def regressed_pose_loss(T_a_b: SE3, pairs: Pairs) -> Float[Tensor, ""]:
     """Radians between rotations and metres between translations."""
     turned = so3.angle(T_a_b.R.mT @ pairs.T_a_b.R)
@@ -73,6 +77,7 @@ def _laplace(error: Tensor, sd: Tensor) -> Tensor:
 # --- cells
 
 
+@exact
 def cell_losses(a: Look, b: Look, pairs: Pairs) -> dict[str, Float[Tensor, ""]]:
     """The log z-depth at the cells' centres of both views, with its uncertainty."""
     gh, gw = a.log_z.shape[-2:]
@@ -82,25 +87,35 @@ def cell_losses(a: Look, b: Look, pairs: Pairs) -> dict[str, Float[Tensor, ""]]:
     return {"z_depth": _mean(_laplace(off.abs(), torch.stack([a.log_z_sd, b.log_z_sd], 1)), known)}
 
 
-def match_losses(
-    ray_b: Float[Tensor, "b n 2"], seen: Float[Tensor, "b n"], cells: PinholeCamera, pairs: Pairs
-) -> dict[str, Float[Tensor, ""]]:
-    """Where the cells of a are seen in b, and whether they are, against `geom.warp`.
+@exact
+def match_losses(compared: Compared, places: PinholeCamera, pairs: Pairs) -> dict[str, Float[Tensor, ""]]:
+    """Cross-entropy of where places of each view are seen in the other, against `geom.warp`.
+
+    The truth lies between four places, in shares as bilinear interpolation has them, so that the mean over the told
+    shares is exact; or nowhere, where a place is out of view or hidden.
 
     Args:
-        ray_b: x and y at z = 1 in b.
-        seen: logits.
-        cells: the camera whose pixels are the cells.
+        places: the camera whose pixels are the places.
     """
-    z_a, z_b = at_cells(pairs.z_depth, cells.height, cells.width).unbind(1)
+    ways = (compared.there, pairs), (compared.back, pairs.reversed_())
+    return {"match": torch.stack([_match_loss(matching.log_share, places, one) for matching, one in ways]).mean()}
+
+
+def _match_loss(log_share: Float[Tensor, "b n m"], places: PinholeCamera, pairs: Pairs) -> Float[Tensor, ""]:
+    z_a, z_b = at_cells(pairs.z_depth, places.height, places.width).unbind(1)
     T_b_a = pairs.T_a_b.inverse()
-    uv = (cells.pixel_centers() + flow(z_a, cells, T_b_a, cells)).flatten(1, 2)
-    is_seen = overlap(z_a, cells, T_b_a, z_b, cells).flatten(1, 2) & uv.isfinite().all(-1)
-    true = cells[:, None].rays(uv.where(is_seen[..., None], 0.0))[..., :2]
-    return {
-        "match": _mean((ray_b - true).norm(dim=-1), is_seen),
-        "seen": binary_cross_entropy_with_logits(seen, is_seen.to(seen)),
-    }
+    uv = (places.pixel_centers() + flow(z_a, places, T_b_a, places)).flatten(1, 2)
+    known = z_a.isfinite().flatten(1, 2)
+    is_seen = overlap(z_a, places, T_b_a, z_b, places).flatten(1, 2) & uv.isfinite().all(-1)
+    size = uv.new_tensor([places.width, places.height])
+    at = torch.minimum(uv.where(is_seen[..., None], 0.5).clamp_min(0.5), size - 0.5) - 0.5
+    low = torch.minimum(at.floor(), size - 2)
+    lost = torch.zeros_like(log_share[..., 0])
+    for corner in at.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]]):
+        part = (1 - (at - low - corner).abs()).prod(-1)
+        x, y = (low + corner).long().unbind(-1)
+        lost = lost - part * log_share.gather(-1, (y * places.width + x)[..., None])[..., 0]
+    return _mean(lost.where(is_seen, -log_share[..., -1]), known)
 
 
 def at_cells(raster: Float[Tensor, "*b h w"], gh: int, gw: int) -> Float[Tensor, "*b gh gw"]:
@@ -113,6 +128,7 @@ def at_cells(raster: Float[Tensor, "*b h w"], gh: int, gw: int) -> Float[Tensor,
 # --- objects and decisions
 
 
+@exact
 def box_loss(box: Float[Tensor, "b n 4"], pairs: Pairs) -> Float[Tensor, ""]:
     """1 less the generalised IoU with the true box after (Rezatofighi et al., CVPR 2019), and L1 in picture sizes."""
     true = pairs.box[:, :, 1]

@@ -45,10 +45,12 @@ class Model(nn.Module):
         """Look at v views of each of b cameras, each view by itself."""
         b, v = image.shape[:2]
         found = self.features(image.transpose(0, 1).flatten(0, 1))
-        return [self.look(part, camera) for part in found.chunk(v)]
+        return [self.look(image[:, n], part, camera) for n, part in enumerate(found.chunk(v))]
 
     @abstractmethod
-    def look(self, features: Float[Tensor, "b c gh gw"], camera: PinholeCamera) -> Look:
+    def look(
+        self, image: UInt8[Tensor, "b 3 h w"], features: Float[Tensor, "b c gh gw"], camera: PinholeCamera
+    ) -> Look:
         """Look at one view."""
 
     @abstractmethod

@@ -15,6 +15,7 @@ from models.config import ModelConfig
 from models.head import LEAST_M
 from models.model import Model, camera_of
 from models.pairs import Pairs
+from models.precision import exact
 
 
 class HeadModule(lightning.LightningModule):
@@ -75,6 +76,7 @@ class HeadModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+@exact
 def augmented(batch: Pairs, rng: torch.Generator) -> Pairs:
     """Half of the batches as seen in a mirror, half the other way round: both are as true."""
     mirror, back = (torch.rand(2, generator=rng) < 0.5).tolist()
@@ -83,6 +85,7 @@ def augmented(batch: Pairs, rng: torch.Generator) -> Pairs:
 
 
 @torch.no_grad()
+@exact
 def errors(model: Model, pairs: Pairs) -> dict[str, list[float]]:
     """Of each pair the angle between rotations and the miss of the translation as a share of its length; of each item
     1 less the IoU of its box after."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from models.head import Extent
+from models.precision import exact
 from models.trunk import Look, sampled
 
 _AROUND = 8
@@ -25,6 +26,7 @@ _SOFT = 0.02
 """Share of the picture's width over which its border is soft, and of distances over which a surface is."""
 
 
+@exact
 def box_after(extent: Extent, box: Float[Tensor, "b n 4"], camera: PinholeCamera, T_a_b: SE3) -> Float[Tensor, "b n 4"]:
     """Where the objects' whole boxes are from b, clipped at the picture; differentiable.
 
@@ -46,6 +48,7 @@ def box_after(extent: Extent, box: Float[Tensor, "b n 4"], camera: PinholeCamera
     return torch.minimum(moved.clamp_min(0), limit)
 
 
+@exact
 def visible_after(
     extent: Extent, box: Float[Tensor, "b n 4"], look: Look, camera: PinholeCamera, T_a_b: SE3
 ) -> Float[Tensor, "b n"]:
@@ -63,6 +66,7 @@ def visible_after(
     return (inside * ahead * (1 - _blocked(points, look, camera, T_a_b))).mean(-1)
 
 
+@exact
 def displacement(a: Look, T_x: SE3, T_y: SE3) -> Float[Tensor, " b"]:
     """How far two motions put what a sees from each other: mean distance in the picture, as a share of its width.
 

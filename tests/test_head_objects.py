@@ -67,7 +67,8 @@ def test_what_a_box_hides_beyond_its_border_comes_out() -> None:
 
 def look(z: torch.Tensor) -> Look:
     gh, gw = z.shape
-    return Look(torch.zeros(1, gh * gw, 1), CAMERA.resize(gw, gh), z.log()[None], torch.ones(1, gh, gw))
+    cells, places = CAMERA.resize(gw, gh), torch.zeros(1, 12, 1)
+    return Look(torch.zeros(1, gh * gw, 1), cells, z.log()[None], torch.ones(1, gh, gw), CAMERA.resize(4, 3), places)
 
 
 BOX = torch.tensor([[[54.0, 38.0, 74.0, 58.0]]], dtype=torch.float64)
