@@ -21,6 +21,7 @@ _ALIGN_STEPS = 8
 _WIDE, _NARROW = 0.5, 0.05
 """Misses at which a match counts for a quarter, as a share of its distance: at the first step of `align` and at the
 last ones."""
+ROBUST_LOG_Z = 0.3
 _DAMPING = 1e-6
 """Share of the information's trace that is added to its diagonal, so that float32 can solve it."""
 
@@ -103,13 +104,15 @@ def resect(
     in_b: Sightings,
     *,
     robust: Float[Tensor, "b 1"],
-    robust_log_z: float = 0.3,
+    robust_log_z: float = ROBUST_LOG_Z,
+    held: Float[Tensor, " 6"] | None = None,
     steps: int = _STEPS,
 ) -> Resection:
     """Refine the relative pose of two cameras, differentiably.
 
     Minimises the weighted squares of the distances between where points are seen and where the pose puts them, each
-    counted less the larger it is (Geman and McClure's weight), and of the departure from a prior pose.
+    counted less the larger it is (Geman and McClure's weight), and of the departure from a prior pose, which must be
+    small or of little weight.
 
     Args:
         start: T_b_a to begin with, (b,).
@@ -118,19 +121,55 @@ def resect(
             b's axes.
         in_a: points of a, seen by b. in_b: points of b, seen by a.
         robust, robust_log_z: miss, at z = 1 and of the log distance, at which a sighting counts for a quarter.
+        held: 1 / variance of x, y and z of the translation and of pitch, yaw and roll about nothing, for motions of
+            which it is known that they have no such part.
     """
+    held = torch.zeros(6).to(prior_weight) if held is None else held.to(prior_weight)
     T, H = start, torch.diag_embed(prior_weight)
     for _ in range(steps):
         H, g = _normal(T, in_a, robust, robust_log_z)
         H_back, g_back = _normal(T.inverse(), in_b, robust, robust_log_z)
         # exp(xi) on the left of T is exp(-Ad xi) on the left of its inverse, Ad being the inverse's adjoint.
         Ad = _adjoint(T.inverse())
-        H = H + Ad.mT @ H_back @ Ad + torch.diag_embed(prior_weight)
-        g = g - (Ad.mT @ g_back[..., None])[..., 0] + prior_weight * (T @ prior.inverse()).log()
+        H = H + Ad.mT @ H_back @ Ad + torch.diag_embed(prior_weight + held)
+        g = g - (Ad.mT @ g_back[..., None])[..., 0] + prior_weight * (T @ prior.inverse()).log() + held * _parts(T)
         trace = H.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
         H = H + torch.diag_embed((_DAMPING * trace).expand(-1, 6))
         T = SE3.exp(-torch.linalg.solve(H, g)) @ T
     return Resection(T, H)
+
+
+def _parts(T: SE3) -> Float[Tensor, "b 6"]:
+    """Translation, and how far the y axis tips (pitch), all turns about it (yaw), and it leans (roll), radians."""
+    turn = torch.stack([T.R[..., 2, 1], so3.log(T.R)[..., 1], -T.R[..., 0, 1]], -1)
+    return torch.cat([T.t, turn], -1)
+
+
+@torch.no_grad()
+def misfit(
+    T_b_a: SE3, in_a: Sightings, in_b: Sightings, *, robust: Float[Tensor, "b 1"], robust_log_z: float = ROBUST_LOG_Z
+) -> Float[Tensor, " b"]:
+    """How badly a pose fits what is seen: 0 where all fits, 1 where nothing does.
+
+    The mean cost that `resect` minimises (Geman and McClure's, of each sighting below 1), in shares of the weights.
+    """
+    costs = []
+    for T, seen in ((T_b_a, in_a), (T_b_a.inverse(), in_b)):
+        unlikely = _unlikely(_misses(T[:, None].act(seen.point), seen), robust, robust_log_z)
+        share = seen.weight / seen.weight.sum(1, keepdim=True).clamp_min(1e-12)
+        costs.append((share * unlikely / (1 + unlikely)).sum(1))
+    return (costs[0] + costs[1]) / 2
+
+
+def _misses(p: Float[Tensor, "b n 3"], seen: Sightings) -> Float[Tensor, "b n 3"]:
+    """In x and y at z = 1, and in log z."""
+    z = p[..., 2:].clamp_min(_NEAR_M)
+    return torch.cat([p[..., :2] / z - seen.ray, z.log() - seen.log_z[..., None]], -1)
+
+
+def _unlikely(miss: Float[Tensor, "b n 3"], robust: Float[Tensor, "b 1"], robust_log_z: float) -> Float[Tensor, "b n"]:
+    square = miss.square()
+    return square[..., :2].sum(-1) / robust**2 + square[..., 2] / robust_log_z**2
 
 
 def _normal(
@@ -140,10 +179,8 @@ def _normal(
     p = T[:, None].act(seen.point)
     z = p[..., 2].clamp_min(_NEAR_M)
     x, y, o = p[..., 0] / z, p[..., 1] / z, torch.zeros_like(z)
-    off = torch.stack([x - seen.ray[..., 0], y - seen.ray[..., 1], z.log() - seen.log_z], -1)
-    square = off.detach().square()
-    unlikely = square[..., :2].sum(-1) / robust**2 + square[..., 2] / robust_log_z**2
-    trust = (p[..., 2] > _NEAR_M) / (1 + unlikely).square()
+    miss = _misses(p, seen)
+    trust = (p[..., 2] > _NEAR_M) / (1 + _unlikely(miss.detach(), robust, robust_log_z)).square()
     weight = torch.stack([seen.weight, seen.weight, seen.weight_z], -1) * trust[..., None]
     rows = [
         [1 / z, o, -x / z, -x * y, 1 + x * x, -y],
@@ -152,7 +189,7 @@ def _normal(
     ]
     J = torch.stack([torch.stack(row, -1) for row in rows], -2).flatten(1, 2)
     weighted = J * weight.flatten(1)[..., None]
-    return weighted.mT @ J, (weighted.mT @ off.flatten(1)[..., None])[..., 0]
+    return weighted.mT @ J, (weighted.mT @ miss.flatten(1)[..., None])[..., 0]
 
 
 def _adjoint(T: SE3) -> Float[Tensor, "b 6 6"]:

@@ -17,7 +17,7 @@ from geom.se3 import SE3
 from models.model import Model
 from models.nearest_actions import nearest_sequence
 from models.questions import Asked, Public
-from models.trunk import Look
+from models.trunk import Known, Look
 from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
 from synth.exact import MOTION_TASKS
 
@@ -90,14 +90,15 @@ def resized(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+_KNOWN: dict[str, Known] = {"A1": "move", "A2": "turn", "A3": "level", "D3": "level"}
+"""What the words of a task say of the motion."""
+
+
 def _motions(model: Model, batch: _Batch) -> Iterator[Answer]:
-    T_a_b = model.motion(*batch.looks).T_a_b
+    a, b = batch.looks
+    T_a_b = model.motion(a, b, _KNOWN[batch.asked[0].task_type]).T_a_b.to("cpu", torch.float64)
     for place, one in enumerate(batch.asked):
-        R, t = T_a_b.R[place].double().cpu(), T_a_b.t[place].double().cpu()
-        # The words of A1 say that it did not turn, those of A2 that it did not move.
-        R = torch.eye(3, dtype=R.dtype) if one.task_type == "A1" else R
-        t = torch.zeros_like(t) if one.task_type == "A2" else t
-        yield MotionAnswer(nearest_sequence(SE3(R, t), one.num_actions).text(), ())
+        yield MotionAnswer(nearest_sequence(T_a_b[place], one.num_actions).text(), ())
 
 
 def _claims(model: Model, batch: _Batch) -> Iterator[Answer]:

@@ -17,7 +17,7 @@ from models.head import pose_of
 from models.losses import box_loss, cell_losses, decision_loss, gone_loss, match_losses, regressed_pose_loss, weighted
 from models.model import Boxes, Guess, Logits, Model, camera_of, shares
 from models.pairs import Pairs
-from models.trunk import Look, Trunk, net
+from models.trunk import Known, Look, Trunk, net
 
 
 class BlackBox(Model):
@@ -36,10 +36,10 @@ class BlackBox(Model):
     ) -> Look:
         return self.trunk.look(image, features, camera)
 
-    def motion(self, a: Look, b: Look) -> Guess:
-        """The regressed pose; how sure it is, it does not say."""
+    def motion(self, a: Look, b: Look, known: Known = "nothing") -> Guess:
+        """The regressed pose without what cannot be; how sure it is, it does not say."""
         told = self.pose(self.trunk.compare(a, b).summary()).float()
-        T_a_b = pose_of(told)
+        T_a_b = without(pose_of(told), known)
         unsaid = told.new_full(told.shape[:1], torch.nan)
         return Guess(T_a_b, unsaid, unsaid, unsaid)
 
@@ -92,6 +92,16 @@ class BlackBox(Model):
         size = (before[..., 2:] - before[..., :2]) * told[..., 2:4].exp()
         there = torch.cat([middle - size / 2, middle + size / 2], -1).clamp(0, 1)
         return there * box.new_tensor([camera.width, camera.height]).repeat(2), told[..., 4]
+
+
+def without(T_a_b: SE3, known: Known) -> SE3:
+    """A pose less what is known not to be."""
+    if known == "nothing":
+        return T_a_b
+    R, level = T_a_b.R, T_a_b.t * T_a_b.t.new_tensor([1.0, 0.0, 1.0])
+    yaw = SE3.yaw_right(torch.atan2(R[:, 0, 2], R[:, 2, 2])).R
+    R = torch.eye(3).expand_as(R).to(R) if known == "move" else yaw
+    return SE3(R, torch.zeros_like(level) if known == "turn" else level)
 
 
 def _numbers(T_a_b: SE3) -> Float[Tensor, "b 9"]:

@@ -11,7 +11,7 @@ from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from models.claims import claimed_boxes, claimed_motions
 from models.features import Features
-from models.head import GeometryHead
+from models.head import GeometryHead, Motion
 from models.losses import (
     box_loss,
     cell_losses,
@@ -23,9 +23,9 @@ from models.losses import (
     weighted,
 )
 from models.model import Boxes, Guess, Logits, Model, camera_of, shares
-from models.objects import box_after, displacement, visible_after
+from models.objects import box_after, visible_after
 from models.pairs import Pairs
-from models.trunk import Look
+from models.trunk import Known, Look
 
 
 class Threshold(nn.Module):
@@ -46,23 +46,23 @@ class GeometricModel(Model):
     def __init__(self, features: Features, head: GeometryHead) -> None:
         super().__init__()
         self.features, self.head = features, head
-        self.near, self.seen, self.same = Threshold(3.5, 2.0), Threshold(0.15, 20.0), Threshold(0.4, 10.0)
+        self.fits, self.seen, self.same = Threshold(2.5, 2.0), Threshold(0.15, 20.0), Threshold(0.4, 10.0)
 
     def look(
         self, image: UInt8[Tensor, "b 3 h w"], features: Float[Tensor, "b c gh gw"], camera: PinholeCamera
     ) -> Look:
         return self.head.look(image, features, camera)
 
-    def motion(self, a: Look, b: Look) -> Guess:
-        found = self.head.relate(a, b)
+    def motion(self, a: Look, b: Look, known: Known = "nothing") -> Guess:
+        found = self.head.relate(a, b, known)
         return Guess(found.T_a_b, found.rotation_sd, found.direction_sd, found.log_length_sd)
 
     def is_motion(self, a: Look, b: Look, T_a_b: SE3) -> Float[Tensor, " b"]:
-        return self._is_near(a, self.head.relate(a, b).T_a_b, T_a_b)
+        return self._fits(self.head.relate(a, b, "level"), T_a_b)
 
-    def _is_near(self, a: Look, T_found: SE3, T_claimed: SE3) -> Tensor:
-        """By how far, in the picture, the claim puts what is seen from where the motion found puts it."""
-        return self.near(-(displacement(a, T_found, T_claimed) + 1e-3).log())
+    def _fits(self, found: Motion, T_claimed: SE3) -> Tensor:
+        """By how much worse the claim fits what is seen than the motion found."""
+        return self.fits(-(found.misfit(T_claimed).clamp_min(0) + 0.01).log())
 
     def box_after(self, a: Look, box: Boxes, camera: PinholeCamera, T_a_b: SE3) -> Boxes:
         return box_after(self.head.extents(a, shares(box, camera)), box, camera, T_a_b)
@@ -91,7 +91,7 @@ class GeometricModel(Model):
                 "expected": regressed_pose_loss(motion.expected, pairs),
                 "box": box_loss(there, pairs),
                 "gone": gone_loss(self.seen(visible_after(extent, box, a, camera, pairs.T_a_b)), pairs),
-                "claim": decision_loss(self._is_near(a, motion.T_a_b, T_claimed), is_true),
+                "claim": decision_loss(self._fits(motion, T_claimed), is_true),
                 "same": decision_loss(self.same(box_iou(there, box_claimed.nan_to_num(0.0))), is_same, box_claimed),
             }
         )

@@ -15,15 +15,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geom import so3
-from geom.resection import Resection, align, resect
+from geom.resection import Resection, Sightings, align, misfit, resect
 from geom.se3 import SE3
 from models.precision import exact
-from models.trunk import Compared, Look, Trunk, net, sightings
+from models.trunk import Compared, Known, Look, Trunk, net, sightings
 
 LEAST_M = 0.05
 """Moves up to this are none: their direction is not learned, and their length is taken to be this."""
 _USUAL_WEIGHT = 12.0
 """1 / variance (m^2 or rad^2) of what departs from the pose that is expected at first sight."""
+_LEVEL, _STILL = (0.0, 1e3, 0.0, 1e3, 0.0, 1e3), 1e5
+_HELD = {
+    "nothing": torch.zeros(6),
+    "level": torch.tensor(_LEVEL),
+    "move": torch.tensor([*_LEVEL[:3], _STILL, _STILL, _STILL]),
+    "turn": torch.tensor([_STILL, _STILL, _STILL, *_LEVEL[3:]]),
+}
+"""By what is known of a motion, how much its parts are held to nothing: level ones to 3 cm and 2 degrees."""
 _ROBUST_PLACES = 2.0
 """Places by which a match may be off until it counts for a quarter."""
 
@@ -38,6 +46,8 @@ class Motion:
         rotation_sd, direction_sd: radians; of the turn, and of where the translation points.
         log_length_sd: of the logarithm of its length, which is LEAST_M or more.
         compared: the two views.
+        in_a: places of a, seen by b. in_b: places of b, seen by a.
+        robust: miss at z = 1 at which a place counts for a quarter.
     """
 
     T_a_b: SE3
@@ -46,6 +56,15 @@ class Motion:
     direction_sd: Float[Tensor, " b"]
     log_length_sd: Float[Tensor, " b"]
     compared: Compared
+    in_a: Sightings
+    in_b: Sightings
+    robust: Float[Tensor, "b 1"]
+
+    @exact
+    def misfit(self, T_a_b: SE3) -> Float[Tensor, " b"]:
+        """By how much worse another pose fits what is seen; in shares of the places."""
+        costs = (misfit(T.inverse(), self.in_a, self.in_b, robust=self.robust) for T in (T_a_b, self.T_a_b))
+        return next(costs) - next(costs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,17 +101,20 @@ class GeometryHead(Trunk):
         self.log_sd = nn.Parameter(torch.tensor(0.0))
         self.log_doubt = nn.Parameter(torch.full((3,), -1.0))
 
-    def relate(self, a: Look, b: Look) -> Motion:
+    def relate(self, a: Look, b: Look, known: Known = "nothing") -> Motion:
         """Tell the relative pose. The other way round it is the inverse, by construction.
 
         It is solved for in each direction, and the two are averaged in a way that inversion passes through.
+
+        Args:
+            known: of the motion; what it rules out is not looked for.
         """
         compared = self.compare(a, b)
-        told = [self.pose(one.summary()).float() for one in (compared, compared.reversed_())]
-        return self._solved(a, b, compared, *told)
+        ahead, behind = (self.pose(one.summary()).float() for one in (compared, compared.reversed_()))
+        return self._solved(a, b, compared, ahead, behind, _HELD[known])
 
     @exact
-    def _solved(self, a: Look, b: Look, compared: Compared, ahead: Tensor, behind: Tensor) -> Motion:
+    def _solved(self, a: Look, b: Look, compared: Compared, ahead: Tensor, behind: Tensor, held: Tensor) -> Motion:
         """The motion, from what is told from a to b and from b to a: six numbers of a turn, a shift, six of trust."""
         expected = _between(pose_of(ahead[:, :9]), pose_of(behind[:, :9]).inverse())
         ahead_weight, back_weight = (_USUAL_WEIGHT * told[:, 9:].clamp(-4, 4).exp() for told in (ahead, behind))
@@ -100,11 +122,11 @@ class GeometryHead(Trunk):
         in_a, in_b = sightings(a, b, compared.there, sd), sightings(b, a, compared.back, sd)
         robust = _ROBUST_PLACES / a.places.focal[:, :1]
         T_b_a = align(in_a, in_b)
-        there = resect(T_b_a, expected.inverse(), back_weight, in_a, in_b, robust=robust)
-        back = resect(T_b_a.inverse(), expected, ahead_weight, in_b, in_a, robust=robust)
+        there = resect(T_b_a, expected.inverse(), back_weight, in_a, in_b, robust=robust, held=held)
+        back = resect(T_b_a.inverse(), expected, ahead_weight, in_b, in_a, robust=robust, held=held)
         T_a_b = _between(back.T_b_a, there.T_b_a.inverse())
         sds = (_sds(back) + _sds(there)) / 2 * self.log_doubt.exp()
-        return Motion(T_a_b, expected, sds[:, 0], sds[:, 1], sds[:, 2], compared)
+        return Motion(T_a_b, expected, sds[:, 0], sds[:, 1], sds[:, 2], compared, in_a, in_b, robust)
 
     def extents(self, look: Look, box: Float[Tensor, "b n 4"]) -> Extent:
         """Tell how far and thick the objects in boxes are.

@@ -13,7 +13,7 @@ from geom.camera import PinholeCamera
 from geom.se3 import SE3
 from models.features import Features
 from models.pairs import Pairs
-from models.trunk import Look
+from models.trunk import Known, Look
 
 Boxes = Float[Tensor, "b n 4"]
 """x1, y1, x2, y2."""
@@ -54,8 +54,8 @@ class Model(nn.Module):
         """Look at one view."""
 
     @abstractmethod
-    def motion(self, a: Look, b: Look) -> Guess:
-        """The relative pose of two views."""
+    def motion(self, a: Look, b: Look, known: Known = "nothing") -> Guess:
+        """The relative pose of two views, of which something may be known."""
 
     @abstractmethod
     def is_motion(self, a: Look, b: Look, T_a_b: SE3) -> Float[Tensor, " b"]:

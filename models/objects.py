@@ -66,25 +66,6 @@ def visible_after(
     return (inside * ahead * (1 - _blocked(points, look, camera, T_a_b))).mean(-1)
 
 
-@exact
-def displacement(a: Look, T_x: SE3, T_y: SE3) -> Float[Tensor, " b"]:
-    """How far two motions put what a sees from each other: mean distance in the picture, as a share of its width.
-
-    What is further apart than the picture is wide counts as that. As `synth.case.Case.displacement`, by told depths.
-
-    Args:
-        T_x, T_y: poses of the second camera in the first.
-    """
-    points = a.rays * a.log_z.flatten(1).exp()[..., None]
-    uv = [_shown(T.inverse()[:, None].act(points), a.camera) for T in (T_x, T_y)]
-    return (uv[0] - uv[1]).norm(dim=-1).clamp_max(1.0).mean(-1)
-
-
-def _shown(p_b: Float[Tensor, "b n 3"], camera: PinholeCamera) -> Float[Tensor, "b n 2"]:
-    """Where points are in the picture, as shares of its width; those behind it far outside."""
-    return _projected(p_b, camera).clamp(-2 * camera.width, 3 * camera.width) / camera.width
-
-
 def _blocked(points: Float[Tensor, "b n s 3"], look: Look, camera: PinholeCamera, T_a_b: SE3) -> Float[Tensor, "b n s"]:
     """Whether something that a sees stands between b and each point."""
     share = torch.linspace(0.1, 0.85, _STEPS, device=points.device)[:, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -19,6 +20,10 @@ _SD_RANGE = math.log(1e-3), math.log(2.0)
 _OF_MATCHES = 5
 _SAMPLES = 4
 """Points each way at which a box is looked at."""
+
+
+Known = Literal["nothing", "level", "move", "turn"]
+"""Of a motion: it is level (along x and z and about y), and then only moves, or only turns."""
 
 
 @dataclass(frozen=True, eq=False)

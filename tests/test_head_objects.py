@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +14,7 @@ from geom.primitives import CYLINDER, Primitives
 from geom.se3 import SE3
 from geom.so3 import exp
 from models.head import Extent
-from models.objects import box_after, displacement, visible_after
+from models.objects import box_after, visible_after
 from models.trunk import Look
 
 CAMERA = PinholeCamera.from_hfov(torch.tensor([math.radians(75)]), 128, 96)
@@ -90,12 +89,3 @@ def test_a_board_that_comes_between_hides_what_is_behind_it() -> None:
     assert open_ > 0.9 and shut < open_
     z[:, 4:] = 1.5
     assert float(visible_after(extent(5.5, 0.1), box, look(z), CAMERA, T_a_b)) < 0.3
-
-
-def test_displacement_is_that_of_the_picture_and_none_of_the_same_motion() -> None:
-    flat = look(torch.full((12, 16), 2.0, dtype=torch.float64))
-    right = SE3.from_translation(torch.tensor([[0.2, 0.0, 0.0]], dtype=torch.float64))
-    stay = SE3.identity(1)
-    assert float(displacement(flat, right, right)) == 0
-    expected = float(CAMERA.K[0, 0, 0]) * 0.2 / 2.0 / 128
-    assert float(displacement(flat, stay, right)) == pytest.approx(expected, rel=1e-6)

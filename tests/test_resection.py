@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 from geom import so3
-from geom.resection import Sightings, align, resect
+from geom.resection import Sightings, align, misfit, resect
 from geom.se3 import SE3
 
 B, N = 4, 40
@@ -139,6 +139,41 @@ def test_where_nothing_is_seen_it_is_the_prior() -> None:
     found = resect(align(*nothing), T, NONE + 1, *nothing, **PLAIN, steps=8).T_b_a
     np.testing.assert_allclose(matrix(found), matrix(T), atol=1e-5)
     np.testing.assert_allclose(align(*nothing).R.numpy(), np.tile(np.eye(3), (B, 1, 1)), atol=1e-9)
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_what_is_held_stays_nothing_and_the_rest_is_found(part: int) -> None:
+    """A motion that lacks a part is found though its sightings are noisy; one that has it is not."""
+    names = ("x", "y", "z", "pitch", "yaw", "roll")
+    level = SE3(
+        so3.yaw_right(torch.full((B,), 0.9, dtype=torch.float64)), torch.tensor([[0.4, 0.0, -0.6]] * B).double()
+    )
+    moved = SE3.from_translation(torch.tensor([[0.4, -0.2, 0.6]] * B).double())
+    turned = SE3(moved.R @ SE3.exp(torch.tensor([[0, 0, 0, 0.2, 0.5, -0.1]] * B).double()).R, 0 * moved.t)
+    for T, lacks in ((level, ("y", "pitch", "roll")), (moved, ("pitch", "yaw", "roll")), (turned, ("x", "y", "z"))):
+        rng = torch.Generator().manual_seed(part)
+        in_a, in_b = seen(T, rng, 0.02), seen(T.inverse(), rng, 0.02)
+        held = torch.tensor([1e7 if name in lacks else 0.0 for name in names], dtype=torch.float64)
+        start = near(T, part)
+        found = resect(start, start, NONE, in_a, in_b, **PLAIN, held=held, steps=10).T_b_a
+        free = resect(start, start, NONE, in_a, in_b, **PLAIN, steps=10).T_b_a
+        off, loose = ((one @ T.inverse()).log().abs().amax(0) for one in (found, free))
+        assert float(off.max()) < 0.15
+        if names[part] in lacks and T is not level:
+            assert float(off[part]) < 1e-3 < float(loose[part])
+
+
+def test_the_true_pose_fits_and_the_further_another_is_the_worse() -> None:
+    T, in_a, in_b = both(4)
+    robust = torch.full((B, 1), 0.1, dtype=torch.float64)
+    costs = [
+        misfit(SE3.yaw_right(torch.full((B,), angle, dtype=torch.float64)) @ T, in_a, in_b, robust=robust)
+        for angle in (0.0, 0.05, 0.2, 1.0)
+    ]
+    assert float(costs[0].max()) < 1e-9 and float(costs[-1].min()) > 0.8
+    assert all(bool((near_ < far).all()) for near_, far in zip(costs, costs[1:], strict=False))
+    swapped = misfit(near(T).inverse(), in_b, in_a, robust=robust)
+    np.testing.assert_allclose(swapped.numpy(), misfit(near(T), in_a, in_b, robust=robust).numpy(), atol=1e-12)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
