@@ -1,6 +1,6 @@
 """What do a constant and classical geometry score on the questions that the geometry head answers?
 
-    python benchmarks/head_peers.py [--data DIR --train DIR] [--scenes 24] [--out benchmarks/results/head_peers.json]
+    python benchmarks/head_peers.py [--data DIR --train DIR] [--scenes 40] [--out benchmarks/results/head_peers.json]
 
 By the `exact` metric, chance taken off; without --data, two datasets of rooms are made. Peers:
 - constant: for each phrasing the one answer that scores best on the training dataset (D1: copying the question's box
@@ -35,7 +35,7 @@ from synth.exact import score
 from synth.pipeline import GenerateConfig, generate
 from synth.predictions import score_file
 
-IMAGE_SIZE = (256, 256)
+IMAGE_SIZE, SCENES = (256, 256), 40
 TRAIN_SEED, TEST_SEED = 8, 7
 MOST_TRIED, MOST_GRADED = 100, 400
 """Constants that are tried for a phrasing, and training questions that they are tried on."""
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="dataset whose questions are answered")
     parser.add_argument("--train", type=Path, help="dataset that the constants are chosen on")
-    parser.add_argument("--scenes", type=int, default=24, help="rooms of each dataset, where none is given")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="rooms of each dataset, where none is given")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "head_peers.json")
     args = parser.parse_args()
     if (args.data is None) != (args.train is None):

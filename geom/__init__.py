@@ -44,6 +44,7 @@ from geom.pose_error import camera_ctrl as camera_ctrl
 from geom.pose_error import direction_error as direction_error
 from geom.pose_error import motion_error as motion_error
 from geom.pose_error import path_scale as path_scale
+from geom.pose_error import pose_auc as pose_auc
 from geom.pose_error import rotation_error as rotation_error
 from geom.pose_error import world_score as world_score
 from geom.pose_error import worldplay as worldplay

@@ -104,6 +104,26 @@ def motion_error(T_x: SE3, T_y: SE3) -> MotionError:
     return MotionError(rotation_error(T_x, T_y), direction_error(T_x.t, T_y.t), length)
 
 
+def pose_auc(error: Float[Tensor, " n"], limit: float | int) -> float:
+    """Area under the curve of how many errors are below a threshold, from 0 up to a limit, as a share of the limit.
+
+    As Sarlin et al. have it, "SuperGlue" (CVPR 2020), where an error is the larger of the angles between rotations and
+    between directions of translation, degrees.
+
+    Args:
+        error: NaN and inf count as above any limit.
+
+    Raises:
+        ValueError: if there is no error, or the limit is not above 0.
+
+    >>> pose_auc(torch.tensor([0.0, 5.0, 90.0, 90.0]), 10)
+    0.375
+    """
+    if not len(error) or not limit > 0:
+        raise ValueError(f"an area needs errors and a limit above 0, got {len(error)} errors and {limit}")
+    return float((1 - error.double().nan_to_num(torch.inf).clamp(0, limit) / limit).mean())
+
+
 def accumulated(executed: SE3, commanded: SE3) -> PathError:
     """Return what two paths differ by from frame to frame, and since the first frame.
 

@@ -18,7 +18,7 @@ from models.data import PairData
 from models.files import DatasetPairs
 from models.module import HeadModule
 from models.rooms import RoomConfig
-from models.stream import HELD_OUT, Rooms
+from models.stream import HELD_OUT, Parts, Rooms
 from models.weights import save_model
 from synth.files import only_run, write_whole
 from synth.safe_read import read_json
@@ -39,6 +39,8 @@ class FitConfig:
         epochs: of `batches_per_epoch` batches; the pace at which the model is looked at and kept.
         rooms_per_batch: each has about a dozen pairs; of a dataset as many pairs make a batch.
         rooms: how many different rooms; None for ever new ones.
+        parts: in how many parts the pairs of a room are taken, at different times. A batch is as large, and from so
+            many times as many rooms; they must be limited and kept.
         held_out: rooms that are looked at after each epoch; of a dataset it is a tenth of the scenes.
         samples, without_kinds: as `models.rooms.RoomConfig`.
         data: folder of a dataset to train on instead of rooms.
@@ -51,6 +53,7 @@ class FitConfig:
     batches_per_epoch: int = 100
     rooms_per_batch: int = 4
     rooms: int | None = None
+    parts: int = 1
     held_out: int = 16
     samples: int = 3
     without_kinds: tuple[str, ...] = ()
@@ -64,6 +67,12 @@ class FitConfig:
     devices: int | str = "auto"
     strategy: str = "auto"
     precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        if self.parts > 1 and (self.rooms is None or self.kept_in is None):
+            raise ValueError(
+                f"rooms in {self.parts} parts must be limited (rooms) and kept (kept_in): each is read often"
+            )
 
 
 def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> dict[str, Any]:
@@ -121,6 +130,8 @@ def _data(model: ModelConfig, how: FitConfig) -> PairData:
         train = Rooms(config, None if how.kept_in is None else Path(how.kept_in))
         held_out = Subset(train, range(HELD_OUT, HELD_OUT + how.held_out))
         limit, per_batch = how.rooms, how.rooms_per_batch
+        if limit is not None and how.parts > 1:
+            train, limit, per_batch = Parts(train, how.parts), limit * how.parts, per_batch * how.parts
     return PairData(
         train,
         held_out,

@@ -69,9 +69,10 @@ class HeadModule(lightning.LightningModule):
         heavy = [p for p in self.model.parameters() if p.requires_grad and p.ndim >= 2]
         groups = [{"params": heavy, "weight_decay": self.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, self.learning_rate, betas=(0.9, 0.98))
-        steps = int(self.trainer.estimated_stepping_batches)
+        # The schedule divides by the steps that it rises in, less one.
+        steps = max(int(self.trainer.estimated_stepping_batches), 4)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=max(steps, 1), pct_start=0.05, cycle_momentum=False
+            optimizer, self.learning_rate, total_steps=steps, pct_start=max(0.05, 2 / steps), cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

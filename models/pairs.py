@@ -60,6 +60,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.image)
 
+    def __getitem__(self, which: Any) -> Pairs:
+        """Some of the pairs, as a tensor is indexed; they stay a batch."""
+        return Pairs(T_a_b=self.T_a_b[which], **{name: getattr(self, name)[which] for name in _FIELDS})
+
     def to(self, device: Any) -> Pairs:
         """The same on another device."""
         T_a_b = SE3(self.T_a_b.R.to(device), self.T_a_b.t.to(device))

@@ -64,6 +64,22 @@ class Rooms(Dataset[Pairs]):
         )
 
 
+class Parts(Dataset[Pairs]):
+    """Each of other data in so many parts, which come at different times: batches of them have more to tell.
+
+    Args:
+        whole: data by number.
+        parts: of each; number n is part n % parts of n // parts.
+    """
+
+    def __init__(self, whole: Dataset[Pairs], parts: int) -> None:
+        self.whole, self.parts = whole, parts
+
+    def __getitem__(self, index: int) -> Pairs:
+        number, part = divmod(index, self.parts)
+        return self.whole[number][part :: self.parts]
+
+
 class Onward(Sampler[int]):
     """Numbers that go on from epoch to epoch and never repeat, or go round among so many; each process has its own.
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import cache
 
-import torch
-
-from geom.se3 import SE3
 from models.config import ModelConfig
 from models.pairs import Pairs
 from models.rooms import RoomConfig, room_pairs
@@ -30,10 +26,3 @@ def room(index: int = 0) -> Pairs:
     found = room_pairs(RoomConfig(5, TINY.image_size), index)
     assert found is not None
     return found
-
-
-def some(pairs: Pairs, which: slice | torch.Tensor) -> Pairs:
-    """Some of the pairs."""
-    T = SE3(pairs.T_a_b.R[which], pairs.T_a_b.t[which])
-    names = (field.name for field in fields(Pairs) if field.name != "T_a_b")
-    return Pairs(T_a_b=T, **{name: getattr(pairs, name)[which] for name in names})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from head_cases import room, some
+from head_cases import room
 
 from geom.boxes import box_iou
 from models.claims import claimed_boxes, claimed_motions
@@ -19,7 +19,7 @@ def test_half_of_the_claimed_motions_are_true_and_only_those_that_are_said_to_be
 
 
 def test_the_motion_of_a_pair_that_is_alone_is_no_false_claim_about_it() -> None:
-    pairs = some(room(), slice(3, 4))
+    pairs = room()[3:4]
     for seed in range(30):
         claimed, is_true = claimed_motions(pairs, torch.Generator().manual_seed(seed))
         same = (claimed.matrix() - pairs.T_a_b.matrix()).abs().amax((1, 2)) < 1e-5

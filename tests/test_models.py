@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from head_cases import TINY, room, some
+from head_cases import TINY, room
 
 from geom import so3
 from geom.se3 import SE3
@@ -64,7 +64,7 @@ def test_gradients_reach_every_parameter(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pair_is_told_the_same_alone_and_among_others(kind: str) -> None:
     model = built(kind)
-    alone, among = (model.motion(*looks(model, pairs)).T_a_b.matrix() for pairs in (some(room(), slice(2, 3)), room()))
+    alone, among = (model.motion(*looks(model, pairs)).T_a_b.matrix() for pairs in (room()[2:3], room()))
     assert torch.allclose(alone[0], among[2], atol=1e-5)
 
 
@@ -80,7 +80,7 @@ def told(log_share: torch.Tensor) -> Matching:
 
 def test_matches_told_exactly_lose_least() -> None:
     """Against shares between the four nearest places, by hand from depth and pose, one place at a time."""
-    pairs = some(room(), slice(4, 6))
+    pairs = room()[4:6]
     places = camera_of(pairs).resize(16, 12)
     shares = []
     for one in (pairs, pairs.reversed_()):

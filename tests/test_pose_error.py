@@ -20,6 +20,7 @@ from geom.pose_error import (
     direction_error,
     motion_error,
     path_scale,
+    pose_auc,
     rotation_error,
     world_score,
     worldplay,
@@ -305,3 +306,15 @@ def test_paths_that_cannot_be_compared_are_refused() -> None:
     for unit in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match=r"^unit_m must be > 0 m, got .*; it is the length of one unit"):
             world_score(path, path, unit_m=unit)
+
+
+def test_the_area_is_that_under_the_recall_curve() -> None:
+    """Against the trapezoid rule on a fine curve."""
+    error = torch.rand(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 30
+    error[:5] = torch.nan
+    for limit in (5.0, 10.0, 20.0):
+        at = np.linspace(0, limit, 20001)
+        recall = (error.nan_to_num(torch.inf).numpy()[:, None] <= at).mean(0)
+        assert pose_auc(error, limit) == pytest.approx(np.trapezoid(recall, at) / limit, abs=1e-4)
+    with pytest.raises(ValueError, match="needs errors"):
+        pose_auc(error[:0], 5)

@@ -8,14 +8,15 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-from head_cases import TINY, room, some
+from head_cases import TINY, room
 from torch.utils.data import DataLoader, Subset
 
 from models.data import PairData
+from models.fit import FitConfig
 from models.module import HeadModule, augmented, errors
 from models.pairs import Pairs
 from models.rooms import RoomConfig
-from models.stream import HELD_OUT, Onward, Rooms
+from models.stream import HELD_OUT, Onward, Parts, Rooms
 from models.weights import CONFIG, WEIGHTS, load_model, save_model
 
 
@@ -27,7 +28,7 @@ def trainer(folder: Path, epochs: int, **more) -> lightning.Trainer:
 
 def test_a_head_learns_eight_pairs_by_heart() -> None:
     torch.manual_seed(0)
-    model, pairs = TINY.build(), some(room(), slice(0, 8))
+    model, pairs = TINY.build(), room()[0:8]
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     first = errors(model, pairs)
     losses = []
@@ -92,12 +93,21 @@ def test_rooms_are_kept_once_made_and_made_again_where_the_file_is_damaged(tmp_p
     made, kept = Rooms(ROOMS)[1], Rooms(ROOMS, tmp_path)
     assert torch.equal(kept[1].image, made.image)
     (file,) = tmp_path.rglob("1.safetensors")
-    changed = some(made, slice(0, 2))
+    changed = made[0:2]
     file.write_bytes(changed.save())
     assert len(kept[1]) == 2 and len(Rooms(replace(ROOMS, seed=4), tmp_path)[1]) > 2
     file.write_bytes(changed.save()[:-5])
     assert torch.equal(kept[1].decoy.nan_to_num(-1), made.decoy.nan_to_num(-1))
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_parts_of_rooms_are_all_of_them_once() -> None:
+    whole, parts = Rooms(ROOMS), Parts(Rooms(ROOMS), 5)
+    found = Pairs.collate([parts[n] for n in range(5, 10)])
+    assert len(found) == len(whole[1])
+    assert torch.equal(found.T_a_b.t.sort(0).values, whole[1].T_a_b.t.sort(0).values)
+    with pytest.raises(ValueError, match="must be limited"):
+        FitConfig(parts=3, rooms=5)
 
 
 def test_numbers_go_on_and_each_process_has_its_own() -> None:

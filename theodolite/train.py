@@ -45,6 +45,8 @@ class Options(CommonOptions):
     """folder where rooms are kept once made, so that no epoch and no run makes them again"""
     rooms: int | None = None
     """how many different rooms, of about a dozen pairs each (default: ever new ones)"""
+    parts: int = 1
+    """in how many parts the pairs of a room are taken, at different times (needs --rooms and --kept-in)"""
     epochs: int = 40
     """looks at how it goes; the learning rate falls over all of them"""
     batches_per_epoch: int = 100
@@ -87,6 +89,7 @@ def run(options: Options) -> Outcome:
         batches_per_epoch=options.batches_per_epoch,
         rooms_per_batch=options.rooms_per_batch,
         rooms=options.rooms,
+        parts=options.parts,
         without_kinds=split_names(options.without_kinds),
         data=None if options.data is None else str(options.data),
         kept_in=None if options.kept_in is None else str(options.kept_in),
