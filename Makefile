@@ -9,10 +9,11 @@ CANDIDATES := python3.11 python3.12 python3.13 python3 python
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo train-demo test lint bench clean
 
 help:
 	@echo "make demo    a small verified dataset and its page, in data-demo"
+	@echo "make train-demo  a small head, trained in minutes, answers questions about rooms it never saw; in head-demo"
 	@echo "make test    the whole test suite"
 	@echo "make lint    ruff and pyright"
 	@echo "make bench   the benchmarks; results go to benchmarks/results"
@@ -20,6 +21,12 @@ help:
 
 demo: $(STAMP)
 	$(BIN)/theodolite demo --out data-demo
+
+train-demo: $(STAMP)
+	$(BIN)/theodolite train head --out head-demo/model --size small --rooms 200 --parts 4 --kept-in head-demo/rooms \
+		--epochs 4 --batches-per-epoch 100 --rooms-per-batch 3 --learning-rate 2e-3 --loader-workers 1 --accelerator cpu
+	$(BIN)/theodolite generate --out head-demo/data --num-scenes 12 --seed 1 --image-size 256 256
+	$(BIN)/theodolite eval head-demo/model --data head-demo/data --out head-demo/predictions.jsonl
 
 test: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)

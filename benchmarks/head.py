@@ -31,7 +31,7 @@ from geom.boxes import box_iou
 from geom.pose_error import direction_error, pose_auc
 from models.answering import answers
 from models.claims import claimed_motions
-from models.config import ModelConfig, count_head
+from models.config import SIZES, ModelConfig, count_head
 from models.fit import FitConfig, fit
 from models.head import LEAST_M
 from models.model import Model, camera_of
@@ -44,8 +44,6 @@ from synth.predictions import score_file
 from synth.tasks_object import GONE, STILL_THERE
 
 HELD_OUT_KINDS = ("armchair", "basket", "floor lamp", "guitar", "refrigerator", "stool")
-MODEL = {"image_size": (64, 64), "encoder_width": 48, "encoder_blocks": (1, 2), "channels": 64, "width": 64, "heads": 4}
-MODEL |= {"blocks": 2, "cross_blocks": 1}
 STEPS = {1_000: 600, 10_000: 1_500, 100_000: 4_500}
 STEPS_OF_TWIN = 1.2
 """A step of the twin takes so much less time; it makes so many more."""
@@ -91,7 +89,7 @@ def run(
     """Train one model and measure it."""
     factor = STEPS_OF_TWIN if kind == "black_box" else 1
     steps = round(STEPS[transitions] * factor / 10)
-    config = ModelConfig(kind=kind, **MODEL)  # pyright: ignore[reportArgumentType]
+    config = ModelConfig.from_dict(SIZES["small"].to_dict() | {"kind": kind})
     how = FitConfig(
         epochs=10,
         batches_per_epoch=steps,
@@ -197,7 +195,7 @@ def collected(rows: dict[tuple[str, int], dict[str, Any]], questions: Sequence[A
     return {
         "questions": len(questions),
         "held_out_kinds": HELD_OUT_KINDS,
-        "model": MODEL,
+        "model": SIZES["small"].to_dict(),
         "runs": [{k: v for k, v in row.items() if k != "each"} for _, row in sorted(rows.items())],
         "ahead": {
             str(size): ahead([rows[kind, size]["each"] for kind in ("geometric", "black_box")], questions)

@@ -94,6 +94,21 @@ class ModelConfig:
         return model
 
 
+SIZES = {
+    "base": ModelConfig(),
+    "small": ModelConfig(
+        image_size=(64, 64),
+        encoder_width=48,
+        encoder_blocks=(1, 2),
+        channels=64,
+        width=64,
+        heads=4,
+        cross_blocks=1,
+    ),
+}
+"""Models by name: one for a GPU, and one that two cores train in minutes."""
+
+
 def count_head(model: Model) -> int:
     """Parameters without those of the encoder."""
     return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.features.parameters())

@@ -12,6 +12,7 @@ from head_cases import TINY
 
 from geom.warp import z_residual
 from models.answering import answers
+from models.config import SIZES
 from models.files import DatasetPairs
 from models.fit import SETTINGS, FitConfig, fit
 from models.model import camera_of
@@ -108,10 +109,9 @@ def test_a_dataset_is_trained_on_and_no_scene_is_on_both_sides(data: Path, tmp_p
     assert len(train) + len(held_out) == len(DatasetPairs(data, TINY.image_size))
     whole = torch.cat([train[i].image[:, 0].flatten(1) for i in range(len(train))])
     assert not any(bool((whole == other.image[0, 0].flatten()).all(1).any()) for other in held_out)
-    call = "--epochs 1 --batches-per-epoch 2 --rooms-per-batch 1 --width 24 --heads 2 --encoder-width 16"
-    call += " --image-size 64 48 --accelerator cpu"
+    call = "--epochs 1 --batches-per-epoch 2 --rooms-per-batch 1 --size small --image-size 64 48 --accelerator cpu"
     assert main(["train", "head", "--data", str(data), "--out", str(tmp_path / "m"), *call.split()]) == 0
-    assert load_model(tmp_path / "m")[0].width == 24
+    assert load_model(tmp_path / "m")[0] == replace(SIZES["small"], image_size=(64, 48))
 
 
 def test_a_folder_without_a_model_is_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

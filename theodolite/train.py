@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from theodolite.console import Outcome
 from theodolite.options import CommonOptions, split_names
 
-EXAMPLE = "theodolite train head --out head --epochs 40"
+EXAMPLE = "theodolite train head --out head --size small --epochs 40"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +25,10 @@ class Options(CommonOptions):
     """geometric = answers are computed; black_box = its twin, which regresses them, for comparison"""
     features: str = "compact"
     """compact = an encoder trained with the head; or the folder of a transformers model with a vision tower"""
-    image_size: tuple[int, int] = field(default=(128, 128), metadata={"metavar": ("WIDTH", "HEIGHT")})
-    """pixels of the pictures that the model looks at"""
-    width: int = 192
-    """of the head, in numbers per cell"""
-    heads: int = 6
-    """of its attention"""
-    blocks: int = 2
-    """layers in which a view looks at itself"""
-    cross_blocks: int = 2
-    """layers in which two views look at each other"""
-    encoder_width: int = 112
-    """of the compact encoder"""
+    size: Literal["base", "small"] = "base"
+    """base = for a GPU; small = two cores train it in minutes"""
+    image_size: tuple[int, int] | None = field(default=None, metadata={"metavar": ("WIDTH", "HEIGHT")})
+    """pixels of the pictures that the model looks at (default: 128 128, small: 64 64)"""
     data: Path | None = None
     """folder of a dataset to train on, instead of rooms that are made as it learns"""
     without_kinds: str = ""
@@ -71,19 +63,11 @@ class Options(CommonOptions):
 
 def run(options: Options) -> Outcome:
     """Train; exit status 0 when the model is written."""
-    from models.config import ModelConfig
+    from models.config import SIZES
     from models.fit import FitConfig, fit
 
-    model = ModelConfig(
-        kind=options.kind,
-        features=options.features,
-        image_size=options.image_size,
-        encoder_width=options.encoder_width,
-        width=options.width,
-        heads=options.heads,
-        blocks=options.blocks,
-        cross_blocks=options.cross_blocks,
-    )
+    model = replace(SIZES[options.size], kind=options.kind, features=options.features)
+    model = model if options.image_size is None else replace(model, image_size=options.image_size)
     how = FitConfig(
         epochs=options.epochs,
         batches_per_epoch=options.batches_per_epoch,
