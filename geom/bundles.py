@@ -29,6 +29,7 @@ def cast_bundles(
     direction: Float[Tensor, "bundles rays 3"],
     *,
     t_max: float = torch.inf,
+    among: Bool[Tensor, "bundles n"] | None = None,
 ) -> Hit:
     """Find the first surface that each ray meets, as `cast` does, several times faster for narrow bundles.
 
@@ -38,6 +39,7 @@ def cast_bundles(
         origin: where the rays of each bundle start, world, metres.
         direction: world, any length > 0.
         t_max: surfaces beyond it are not met.
+        among: the shapes that there are for each bundle; all where None.
 
     Returns:
         t and prim_idx, each (bundles, rays).
@@ -58,6 +60,8 @@ def cast_bundles(
     if t.numel() == 0 or len(primitives) == 0:
         return Hit(t, prim_idx)
     groups, may_meet = shape_groups(primitives), _may_meet(primitives, origin, direction)
+    if among is not None:
+        may_meet &= among
     for block in _blocks(may_meet.sum(1), pairs_at_once(t.device) // t.shape[1]):
         t[block], prim_idx[block] = _nearest(groups, may_meet[block], origin[block], direction[block])
     beyond = t > t_max
@@ -107,11 +111,13 @@ def _nearest(groups: list[ShapeGroup], may_meet: Tensor, origin: Tensor, directi
         num = int(candidate.sum(1).max())
         if num == 0:
             continue
-        # A bundle with fewer candidates tries others too, which it cannot meet.
-        tried = candidate.byte().argsort(dim=1, descending=True, stable=True)[:, :num]
+        # A bundle with fewer candidates tries others too.
+        is_candidate, tried = candidate.byte().sort(dim=1, descending=True, stable=True)
+        is_candidate, tried = is_candidate[:, :num] > 0, tried[:, :num]
         A, b = group.A.view(3, -1, 3)[:, tried], group.b[:, tried]
         o_unit, d_unit = A @ origin[:, :, None] - b, A @ direction.mT
-        t, winner = group.first_hit(axes_of(o_unit), axes_of(d_unit), 0.0).min(dim=1)
+        t = group.first_hit(axes_of(o_unit), axes_of(d_unit), 0.0)
+        t, winner = t.masked_fill(~is_candidate[..., None], torch.inf).min(dim=1)
         closer = t < best
         best = torch.where(closer, t, best)
         best_idx = torch.where(closer, group.members[tried.gather(1, winner)], best_idx)

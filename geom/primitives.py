@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,6 +15,7 @@ from geom.se3 import SE3
 BOX, CYLINDER, ELLIPSOID, DISC, PLANE = range(5)
 SHAPE_NAMES = ("box", "cylinder", "ellipsoid", "disc", "plane")
 _FLAT = (DISC, PLANE)
+_SIGNS = list(product((-1.0, 1.0), repeat=3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +113,15 @@ class Primitives:
     def axes(self) -> Float[Tensor, "n 3 3"]:
         """Half axes in the world as columns, metres: p_world = t + axes @ s."""
         return self.T_world_prim.R * self.half_size[:, None, :]
+
+    def corners(self) -> Float[Tensor, "n 8 3"]:
+        """Corners of the box around each shape, along its own axes, world; a DISC's or PLANE's third axis counts as 1.
+
+        >>> Primitives.build([BOX], SE3.identity(1), [[2.0, 3.0, 6.0]]).corners().amax(1).tolist()
+        [[2.0, 3.0, 6.0]]
+        """
+        signs = self.half_size.new_tensor(_SIGNS)
+        return self.T_world_prim[:, None].act(self.half_size[:, None] * signs)
 
     def bounding_spheres(self) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
         """Centre (world) and radius of a sphere that holds each shape, metres; a PLANE's radius is infinite.

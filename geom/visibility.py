@@ -41,9 +41,9 @@ class Partition:
 
 
 def silhouette_grid(
-    hull: Float[Tensor, "n 3"], origin: Float[Tensor, " 3"], *, num_rays: int
-) -> tuple[Float[Tensor, "m 3"], Float[Tensor, " m"]]:
-    """Spread rays evenly over all directions in which a convex hull may be met from `origin`.
+    hull: Float[Tensor, "*batch n 3"], origin: Float[Tensor, "*batch 3"], *, num_rays: int
+) -> tuple[Float[Tensor, "*batch m 3"], Float[Tensor, "*batch m"]]:
+    """Spread rays evenly over all directions in which a convex hull, or each of several, may be met from its `origin`.
 
     The rays go through a golden-ratio lattice (with which no straight edge can line up) on a plane that faces the
     hull, cut to the hull's extent there; a hull that surrounds the origin too widely for that gets an equal-area
@@ -51,7 +51,7 @@ def silhouette_grid(
     none of them.
 
     Args:
-        hull: points (world, metres) whose convex hull holds the object.
+        hull: points (world, metres) whose convex hull holds the object; some may be there twice.
         origin: camera centre (world, metres).
         num_rays: how many rays.
 
@@ -64,33 +64,37 @@ def silhouette_grid(
     """
     if num_rays < 1:
         raise ValueError(f"num_rays must be at least 1, got {num_rays}")
-    offset = hull - origin
+    offset = hull - origin[..., None, :]
     dist = offset.norm(dim=-1, keepdim=True)
     if not bool((dist > 0).all()):
         raise ValueError("the camera centre lies on a point of the object's hull: its silhouette is undefined there")
     unit = offset / dist
-    axis = unit.amin(0) + unit.amax(0)
-    axis = axis / axis.norm().clamp_min(1e-12)
-    if float((unit @ axis).min()) < math.cos(_MAX_TANGENT_ANGLE):
-        return _sphere_spiral(num_rays, hull)
-    return _tangent_grid(unit, axis, num_rays)
+    axis = unit.amin(-2) + unit.amax(-2)
+    axis = axis / axis.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    direction, solid_angle = _tangent_grid(unit, axis, num_rays)
+    is_wide = (unit @ axis[..., None]).amin((-2, -1)) < math.cos(_MAX_TANGENT_ANGLE)
+    if bool(is_wide.any()):
+        around, share = _sphere_spiral(num_rays, hull)
+        direction = around.where(is_wide[..., None, None], direction)
+        solid_angle = share.where(is_wide[..., None], solid_angle)
+    return direction, solid_angle
 
 
 def _tangent_grid(unit: Tensor, axis: Tensor, num_rays: int) -> tuple[Tensor, Tensor]:
-    up = torch.tensor(
-        [0.0, 0.0, 1.0] if abs(float(axis[2])) < 0.9 else [1.0, 0.0, 0.0], dtype=axis.dtype, device=axis.device
-    )
-    right = torch.linalg.cross(axis, up)
-    right = right / right.norm()
+    z, x = axis.new_tensor([0.0, 0.0, 1.0]), axis.new_tensor([1.0, 0.0, 0.0])
+    right = torch.linalg.cross(axis, z.where(axis[..., 2:].abs() < 0.9, x))
+    right = right / right.norm(dim=-1, keepdim=True)
     up = torch.linalg.cross(right, axis)
-    plane = unit @ torch.stack([right, up], -1) / (unit @ axis)[:, None]
-    low, extent = plane.amin(0), (plane.amax(0) - plane.amin(0)).clamp_min(1e-9)
+    plane = unit @ torch.stack([right, up], -1) / (unit @ axis[..., None])
+    low, high = plane.amin(-2, keepdim=True), plane.amax(-2, keepdim=True)
+    extent = (high - low).clamp_min(1e-9)
     i = torch.arange(num_rays, dtype=axis.dtype, device=axis.device)
     lattice = torch.stack([(i + 0.5) / num_rays, (i * _GOLDEN) % 1], -1)
     a, b = (low + extent * lattice).split(1, dim=-1)
     # A cell of a plane at distance 1 seen at angle th covers cell * cos^3(th) steradians.
-    cell = float(extent.prod()) / num_rays
-    return axis + a * right + b * up, (cell * (1 + a * a + b * b) ** -1.5)[:, 0]
+    cell = extent.prod(-1, keepdim=True) / num_rays
+    direction = axis[..., None, :] + a * right[..., None, :] + b * up[..., None, :]
+    return direction, (cell * (1 + a * a + b * b) ** -1.5)[..., 0]
 
 
 def _sphere_spiral(num_rays: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import logging
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
@@ -17,8 +17,8 @@ from models.config import ModelConfig
 from models.data import PairData
 from models.files import DatasetPairs
 from models.module import HeadModule
-from models.rooms import RoomConfig
-from models.stream import HELD_OUT, Parts, Rooms
+from models.room_plan import RoomConfig
+from models.stream import HELD_OUT, Parts, RoomPlans, Rooms
 from models.weights import save_model
 from synth.files import only_run, write_whole
 from synth.safe_read import read_json
@@ -42,11 +42,16 @@ class FitConfig:
         parts: in how many parts the pairs of a room are taken, at different times. A batch is as large, and from so
             many times as many rooms; they must be limited and kept.
         held_out: rooms that are looked at after each epoch; of a dataset it is a tenth of the scenes.
-        samples, without_kinds: as `models.rooms.RoomConfig`.
+        samples, without_kinds: as `models.room_plan.RoomConfig`.
         data: folder of a dataset to train on instead of rooms.
         kept_in: folder where rooms are kept once made, so that no epoch and no run makes them again.
+        drawn_by: what rooms are drawn by: `embree` in the loader workers, or `torch` on the device that trains.
         patience: epochs without a better model after which it ends; None to go on.
         devices, strategy, precision, accelerator: lightning's own.
+
+    Raises:
+        ValueError: if rooms are taken in parts that are not limited and kept, or `torch` is to draw rooms and there are
+            none, or they are to be kept.
     """
 
     epochs: int = 40
@@ -59,6 +64,7 @@ class FitConfig:
     without_kinds: tuple[str, ...] = ()
     data: str | None = None
     kept_in: str | None = None
+    drawn_by: Literal["embree", "torch"] = "embree"
     learning_rate: float = 1e-3
     seed: int = 0
     patience: int | None = None
@@ -72,6 +78,11 @@ class FitConfig:
         if self.parts > 1 and (self.rooms is None or self.kept_in is None):
             raise ValueError(
                 f"rooms in {self.parts} parts must be limited (rooms) and kept (kept_in): each is read often"
+            )
+        if self.drawn_by == "torch" and (self.data or self.kept_in):
+            raise ValueError(
+                "what torch draws are rooms, anew each time and on the device: drawn_by torch must come without data"
+                f" and kept_in, got data {self.data} and kept_in {self.kept_in}"
             )
 
 
@@ -127,7 +138,8 @@ def _data(model: ModelConfig, how: FitConfig) -> PairData:
         limit, per_batch = len(train), how.rooms_per_batch * _OF_A_ROOM
     else:
         config = RoomConfig(how.seed, model.image_size, how.samples, how.without_kinds)
-        train = Rooms(config, None if how.kept_in is None else Path(how.kept_in))
+        kept_in = None if how.kept_in is None else Path(how.kept_in)
+        train = RoomPlans(config) if how.drawn_by == "torch" else Rooms(config, kept_in)
         held_out = Subset(train, range(HELD_OUT, HELD_OUT + how.held_out))
         limit, per_batch = how.rooms, how.rooms_per_batch
         if limit is not None and how.parts > 1:

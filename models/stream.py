@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from models.pairs import Pairs
-from models.rooms import RoomConfig, room_pairs
+from models.room_plan import RoomConfig, RoomPlan, room_plan
+from models.rooms import room_pairs
 from synth.files import json_bytes, sha256, write_whole
 
 _NEXT = 2**40
 """Added to the number of a room in which no camera finds a place, until one does; no number in use is as large."""
 HELD_OUT = 2**31
 """Rooms from this number on are for validation alone."""
+_Made = TypeVar("_Made", Pairs, RoomPlan)
 
 
 class Rooms(Dataset[Pairs]):
@@ -43,25 +46,36 @@ class Rooms(Dataset[Pairs]):
     def __getitem__(self, index: int) -> Pairs:
         """The pairs of one room; those of a damaged file are made again."""
         if self._folder is None:
-            return self._made(index)
+            return _made(room_pairs, self.config, index)
         path = self._folder / f"{index}.safetensors"
         found = Pairs.load(path.read_bytes()) if path.is_file() else None
         if found is None:
-            found = self._made(index)
+            found = _made(room_pairs, self.config, index)
             # A name of its own: of two processes that make one room, the last one's stays, and they are equal.
             own = path.with_name(f"{index}.{uuid.uuid4().hex}")
             write_whole(own, found.save())
             os.replace(own, path)
         return found
 
-    def _made(self, index: int) -> Pairs:
-        for number in range(index, index + 100 * _NEXT, _NEXT):
-            found = room_pairs(self.config, number)
-            if found is not None:
-                return found
-        raise ValueError(
-            f"a room must have place for a camera, but 100 rooms from {self.config.seed}, {index} on have none"
-        )
+
+class RoomPlans(Dataset[RoomPlan]):
+    """Plans of the same rooms as `Rooms`, to be drawn where they are trained on (`models.room_views`)."""
+
+    def __init__(self, config: RoomConfig) -> None:
+        self.config = config
+
+    def __getitem__(self, index: int) -> RoomPlan:
+        """The plan of one room."""
+        return _made(room_plan, self.config, index)
+
+
+def _made(make: Callable[[RoomConfig, int], _Made | None], config: RoomConfig, index: int) -> _Made:
+    """The room of a number, or the next one in its stead if it has no place for a camera."""
+    for number in range(index, index + 100 * _NEXT, _NEXT):
+        found = make(config, number)
+        if found is not None:
+            return found
+    raise ValueError(f"a room must have place for a camera, but 100 rooms from {config.seed}, {index} on have none")
 
 
 class Parts(Dataset[Pairs]):

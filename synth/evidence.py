@@ -10,11 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 from torch import Tensor
@@ -133,7 +133,7 @@ class SolidsEvidence(CastEvidence):
 
     def _alone(self, item_idx: int) -> tuple[TriangleScene, Tensor]:
         parts = self._parts(item_idx)
-        return TriangleScene(parts, nthreads=1), _hull(parts)
+        return TriangleScene(parts, nthreads=1), parts.corners().flatten(0, 1)
 
     def _is_inside(self, item_idx: int, origin: Tensor) -> bool:
         return bool(self._parts(item_idx).contains(origin).any())
@@ -149,11 +149,6 @@ class RoomEvidence(SolidsEvidence):
     def __init__(self, scene: Scene) -> None:
         ids, kinds = (tuple(getattr(item, name) for item in scene.items) for name in ("item_id", "kind"))
         super().__init__(ids, kinds, scene.primitives())
-
-
-def _hull(parts: Primitives) -> Tensor:
-    corners = torch.tensor(list(product((-1.0, 1.0), repeat=3)), dtype=parts.half_size.dtype)
-    return parts.T_world_prim[:, None].act(parts.half_size[:, None] * corners).reshape(-1, 3)
 
 
 def _silhouette(alone: TriangleScene, hull: Tensor, origin: Tensor, num_rays: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -172,6 +167,14 @@ MIN_BOX_IOU = 0.9
 MIN_BOX_AREA = 0.003
 MAX_BOX_AREA = 0.6
 """Area of an asked or given box, as a share of the image."""
+
+
+def are_clean(
+    amodal: Float[Tensor, "*items 4"], visible: Float[Tensor, "*items 4"], width: int, height: int
+) -> Bool[Tensor, "*items"]:
+    """Items whose box can be given or asked: amodal and visible box nearly coincide, at a fair size."""
+    area = box_area(amodal) / (width * height)
+    return (box_iou(amodal, visible) >= MIN_BOX_IOU) & (area >= MIN_BOX_AREA) & (area <= MAX_BOX_AREA)
 
 
 @dataclass(frozen=True)
@@ -200,11 +203,9 @@ class Sight:
 
     @cached_property
     def is_clean(self) -> NDArray[np.bool_]:
-        """Items whose box can be given or asked: amodal and visible box nearly coincide, at a fair size."""
-        iou = box_iou(torch.from_numpy(self.amodal), torch.from_numpy(self.visible)).numpy()
-        area = box_area(torch.from_numpy(self.amodal)).numpy() / (self.camera.width * self.camera.height)
-        with np.errstate(invalid="ignore"):
-            return (iou >= MIN_BOX_IOU) & (area >= MIN_BOX_AREA) & (area <= MAX_BOX_AREA)
+        """As `are_clean`."""
+        boxes = torch.from_numpy(self.amodal), torch.from_numpy(self.visible)
+        return are_clean(*boxes, self.camera.width, self.camera.height).numpy()
 
     @cached_property
     def _partitions(self) -> dict[int, Partition | None]:

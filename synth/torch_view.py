@@ -20,7 +20,7 @@ from torch import Tensor
 from geom.bundles import cast_bundles
 from geom.camera import PinholeCamera
 from geom.primitives import Primitives
-from geom.raycast import Hit
+from geom.raycast import Hit, pairs_at_once
 from geom.se3 import SE3
 from synth import torch_shading as shading
 from synth.scene import Light, Scene
@@ -89,16 +89,26 @@ class TorchRoom:
         like = self.primitives.half_size
         camera, T_world_cam = camera.to(like), T_world_cam.to(like)
         tiles, back = _tiles(camera.height, camera.width, like.device)
-        with _exact(like.device):
-            seen = self._seen(camera, T_world_cam, tiles)
-            lamps = _lamp_points(self.scene.light, samples**2).to(like) if shadows else [None] * samples**2
-            color = torch.zeros((), device=like.device)
-            for offset, lamp in zip(_offsets(samples), lamps, strict=True):
-                sample = seen if samples == 1 else self._seen(camera, T_world_cam, tiles + tiles.new_tensor(offset))
-                color = color + self._color(sample, lamp) / samples**2
+        with exact(like.device):
+            seen, color = self._seen(camera, T_world_cam, tiles), tiles.new_zeros(())
+            offsets, lamps = tiles.new_tensor(_offsets(samples)), _lamp_points(self.scene.light, samples**2).to(like)
+            # A GPU does best with many rays at once, a CPU with what its cache holds.
+            for at in torch.arange(samples**2).split(max(pairs_at_once(like.device) // seen.hit.t.numel(), 1)):
+                spread = (tiles + offsets[at, None, None]).flatten(0, 1)
+                sample = seen if samples == 1 else self._seen(camera, T_world_cam, spread)
+                lamp = lamps[at].repeat_interleave(len(tiles), 0) if shadows else None
+                color = color + self._color(sample, lamp).unflatten(2, (len(at), -1)).sum(2) / samples**2
             z_depth = seen.hit.t.masked_fill(seen.hit.prim_idx < 0, torch.nan)
             planes = ((color * 255).round().to(torch.uint8), z_depth, self._item_idx(seen.hit.prim_idx))
             return Views(*(x.flatten(-2)[..., back] for x in planes))
+
+    def item_idx(self, camera: PinholeCamera, T_world_cam: SE3) -> Int16[Tensor, "n h w"]:
+        """As `views`, what the pixels' centres show and nothing else, several times faster."""
+        like = self.primitives.half_size
+        tiles, back = _tiles(camera.height, camera.width, like.device)
+        with exact(like.device):
+            seen = self._seen(camera.to(like), T_world_cam.to(like), tiles)
+            return self._item_idx(seen.hit.prim_idx).flatten(-2)[..., back]
 
     def _seen(self, camera: PinholeCamera, T_world_cam: SE3, uv: Float[Tensor, "tiles rays 2"]) -> _Seen:
         """Cast a ray through each place in the picture, of all views."""
@@ -113,8 +123,8 @@ class TorchRoom:
         item_idx = self.primitives.item_idx[prim_idx.clamp_min(0)]
         return item_idx.masked_fill(prim_idx < 0, ROOM).to(torch.int16)
 
-    def _color(self, seen: _Seen, lamp: Tensor | None) -> Float[Tensor, "n 3 tiles rays"]:
-        """sRGB, 0..1, with the shadows of a lamp that is this point."""
+    def _color(self, seen: _Seen, lamp: Float[Tensor, "tiles 3"] | None) -> Float[Tensor, "n 3 tiles rays"]:
+        """sRGB, 0..1, with the shadows of a lamp that is a point, another one for each tile."""
         table, prim = self.surfaces, seen.hit.prim_idx.flatten()
         z_depth = seen.hit.t.masked_fill(seen.hit.prim_idx < 0, 1.0)
         to_eye = -(seen.direction * z_depth[..., None])
@@ -131,10 +141,11 @@ class TorchRoom:
         color = shading.developed(shading.albedo(table, found, pixel_m), diffuse, shine, rest)
         return color.masked_fill(prim < 0, 0).view(3, *z_depth.shape).transpose(0, 1)
 
-    def _lit(self, lamp: Float[Tensor, 3], p_world: Float[Tensor, "3 P"]) -> Tensor:
+    def _lit(self, lamp: Float[Tensor, "tiles 3"], p_world: Float[Tensor, "3 P"]) -> Tensor:
         """Whether the lamp sees each point. Rays start at the lamp, so that those of a tile have one origin."""
-        direction = (p_world - lamp[:, None]).T.reshape(-1, _TILE**2, 3)
-        return cast_bundles(self.casters, lamp.expand(len(direction), 3), direction, t_max=1.0).prim_idx.flatten() < 0
+        p_world = p_world.T.reshape(-1, _TILE**2, 3)
+        lamp = lamp.repeat(len(p_world) // len(lamp), 1)
+        return cast_bundles(self.casters, lamp, p_world - lamp[:, None], t_max=1.0).prim_idx.flatten() < 0
 
 
 class _Seen(NamedTuple):
@@ -177,7 +188,7 @@ def _planes(vectors: Float[Tensor, "n tiles rays 3"]) -> Float[Tensor, "3 P"]:
 
 
 @contextmanager
-def _exact(device: torch.device) -> Iterator[None]:
+def exact(device: torch.device) -> Iterator[None]:
     """Geometry needs all of float32, whatever precision the training around it has chosen."""
     chosen = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

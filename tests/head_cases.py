@@ -6,7 +6,8 @@ from functools import cache
 
 from models.config import ModelConfig
 from models.pairs import Pairs
-from models.rooms import RoomConfig, room_pairs
+from models.room_plan import RoomConfig
+from models.rooms import room_pairs
 
 TINY = ModelConfig(
     image_size=(64, 48),

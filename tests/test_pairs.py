@@ -12,7 +12,8 @@ from geom.se3 import SE3
 from geom.warp import z_residual
 from models.model import camera_of
 from models.pairs import Pairs
-from models.rooms import RoomConfig, room_pairs
+from models.room_plan import RoomConfig
+from models.rooms import room_pairs
 from synth.rooms import make_room
 
 

@@ -15,7 +15,7 @@ from models.data import PairData
 from models.fit import FitConfig
 from models.module import HeadModule, augmented, errors
 from models.pairs import Pairs
-from models.rooms import RoomConfig
+from models.room_plan import RoomConfig
 from models.stream import HELD_OUT, Onward, Parts, Rooms
 from models.weights import CONFIG, WEIGHTS, load_model, save_model
 

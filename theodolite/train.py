@@ -35,6 +35,8 @@ class Options(CommonOptions):
     """kinds of objects, separated by commas, that no room holds: to keep them for a test"""
     kept_in: Path | None = None
     """folder where rooms are kept once made, so that no epoch and no run makes them again"""
+    drawn_by: Literal["embree", "torch"] = "embree"
+    """what rooms are drawn by: embree = in the loader workers; torch = on the device that trains, for GPUs"""
     rooms: int | None = None
     """how many different rooms, of about a dozen pairs each (default: ever new ones)"""
     parts: int = 1
@@ -77,6 +79,7 @@ def run(options: Options) -> Outcome:
         without_kinds=split_names(options.without_kinds),
         data=None if options.data is None else str(options.data),
         kept_in=None if options.kept_in is None else str(options.kept_in),
+        drawn_by=options.drawn_by,
         learning_rate=options.learning_rate,
         seed=options.seed,
         patience=options.patience,
