@@ -50,6 +50,21 @@ def test_bundles_meet_what_single_rays_meet(seed: int, spread: float, t_max: flo
     assert torch.allclose(found.t, want.t, rtol=1e-9, atol=0)
 
 
+def test_shapes_that_are_not_there_for_a_bundle_are_not_met() -> None:
+    g = torch.Generator().manual_seed(9)
+    primitives = shapes(g, ALL[:4] * 5)
+    origin, direction = rays(g, 30, 0.1)
+    among = torch.rand(30, 20, generator=g) < 0.4
+    found = cast_bundles(primitives, origin, direction, among=among)
+    for i in range(30):
+        there = among[i].nonzero()[:, 0]
+        want = cast(primitives.select(there), origin[i], direction[i])
+        assert torch.equal(found.prim_idx[i], torch.cat([there, torch.tensor([-1])])[want.prim_idx])
+        assert torch.allclose(found.t[i], want.t, rtol=1e-9, atol=0)
+    whole = cast_bundles(primitives, origin, direction)
+    assert 0.1 < float((found.prim_idx == whole.prim_idx)[whole.prim_idx >= 0].double().mean()) < 0.9
+
+
 def test_float32_meets_what_float64_meets_on_any_device(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "pairs_at_once", lambda device: 1)
     g = torch.Generator().manual_seed(4)

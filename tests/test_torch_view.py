@@ -17,7 +17,7 @@ from geom.camera import PinholeCamera
 from geom.embree import TriangleScene
 from geom.primitives import DISC, Primitives
 from geom.se3 import SE3
-from synth import surfaces, torch_shading
+from synth import surfaces, torch_shading, torch_view
 from synth.pipeline import GenerateConfig
 from synth.room_world import RoomWorld
 from synth.scene import SHAPES, Light, Material, ObjectInstance, Part, Scene
@@ -152,6 +152,22 @@ def test_more_samples_come_closer_to_the_mean_over_a_pixel() -> None:
     assert fine < 0.5 * rough
     assert torch.equal(one.z_depth, two.z_depth)
     assert torch.equal(one.item_idx, two.item_idx)
+
+
+def test_how_many_samples_are_worked_on_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, camera, found = TorchRoom.of(world(3).scene), world(3).camera.resize(32, 32), []
+    for rays_at_once in (1, 5 * 32 * 32, 10**9):
+        monkeypatch.setattr(torch_view, "pairs_at_once", lambda device, num=rays_at_once: num)
+        found.append(room.views(camera, pose(3), samples=3).image.int())
+    for image in found[1:]:
+        assert ((image - found[0]).abs() <= 1).double().mean() > 0.999
+    assert (room.views(camera, pose(3)).image.int() - found[0]).abs().double().mean() > 1
+
+
+def test_items_alone_are_those_of_the_views() -> None:
+    room, camera = TorchRoom.of(world(2).scene), world(2).camera
+    assert torch.equal(room.item_idx(camera, pose(2)), room.views(camera, pose(2)).item_idx)
+    assert len(room.item_idx(camera, pose(2)).unique()) > 3
 
 
 def test_the_lamp_throws_no_shadow_of_itself() -> None:

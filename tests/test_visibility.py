@@ -74,6 +74,20 @@ def test_rays_over_the_sphere_go_all_ways_alike():
     torch.testing.assert_close(direction.T @ direction / 2000, torch.eye(3).double() / 3, atol=2e-3, rtol=0)
 
 
+def test_many_silhouettes_at_once_are_those_of_each_alone():
+    """Among them one that surrounds its origin, and one whose points are there twice."""
+    lopsided = torch.tensor([[1.0, 0.0, 4.0], [3.0, 0.5, 4.0], [1.2, 2.5, 4.0], [1.0, 0.0, 5.0]]).double()
+    hulls = torch.stack([CORNERS * 2, CORNERS + 5, torch.cat([lopsided, lopsided])])
+    origins = torch.tensor([[0.0, 0, 0], [0, 0.5, -1], [0, 0, 0.3]]).double()
+    directions, weights = silhouette_grid(hulls, origins, num_rays=500)
+    for i in range(3):
+        hull = hulls[i] if i < 2 else lopsided
+        direction, weight = silhouette_grid(hull, origins[i], num_rays=500)
+        torch.testing.assert_close(directions[i], direction)
+        torch.testing.assert_close(weights[i], weight)
+    assert float(weights[0].sum()) == pytest.approx(4 * math.pi) and float(weights[1].sum()) < 1
+
+
 def test_an_object_half_behind_another_is_half_hidden():
     # A wall at z = 2 covers x > 0; behind it a ball on the axis shows its left half.
     scene = place([ELLIPSOID, BOX], [[0, 0, 4.0], [2, 0, 2]], [[0.5, 0.5, 0.5], [2, 2, 0.01]], [0, 1])
