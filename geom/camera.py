@@ -36,9 +36,7 @@ class PinholeCamera:
 
     def __post_init__(self) -> None:
         _check_intrinsics(self.K)
-        for name, size in (("width", self.width), ("height", self.height)):
-            if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
-                raise ValueError(f"{name} must be a positive whole number of pixels, got {size!r}")
+        _check_size(self.width, self.height)
 
     @staticmethod
     def from_hfov(
@@ -134,16 +132,16 @@ class PinholeCamera:
     def resize(self, width: int, height: int) -> PinholeCamera:
         """Return the camera of the image stretched to a new size, also unevenly; exact at pixel centres."""
         factor = self.focal.new_tensor([width / self.width, height / self.height])
-        return PinholeCamera(_matrix(self.focal * factor, self.principal_point * factor), width, height)
+        return _derived(_matrix(self.focal * factor, self.principal_point * factor), width, height)
 
     def to(self, *args: Any, **kwargs: Any) -> PinholeCamera:
         """Return the camera on another device or in another dtype, as `Tensor.to`."""
-        return PinholeCamera(self.K.to(*args, **kwargs), self.width, self.height)
+        return _derived(self.K.to(*args, **kwargs), self.width, self.height)
 
     def __getitem__(self, index: Any) -> PinholeCamera:
         """Index the batch dimensions as a tensor's: `camera[0]`, `camera[..., None]`."""
         index = index if isinstance(index, tuple) else (index,)
-        return PinholeCamera(self.K[(*index, slice(None), slice(None))], self.width, self.height)
+        return _derived(self.K[(*index, slice(None), slice(None))], self.width, self.height)
 
     @property
     def focal(self) -> Float[Tensor, "*batch 2"]:
@@ -166,6 +164,27 @@ class PinholeCamera:
         return _field_of_view(self.focal[..., 1], self.principal_point[..., 1], self.height)
 
 
+def _derived(K: Tensor, width: Any, height: Any) -> PinholeCamera:
+    """A camera made of a good one, whose numbers are good too: to look at them again would make a GPU wait."""
+    _check_dtype(K)
+    _check_size(width, height)
+    camera = object.__new__(PinholeCamera)
+    for name, value in (("K", K), ("width", width), ("height", height)):
+        object.__setattr__(camera, name, value)
+    return camera
+
+
+def _check_dtype(K: Tensor) -> None:
+    if not K.is_floating_point():
+        raise ValueError(f"K must be floating point, got {K.dtype}; whole numbers would cut off what resizing gives")
+
+
+def _check_size(width: object, height: object) -> None:
+    for name, size in (("width", width), ("height", height)):
+        if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
+            raise ValueError(f"{name} must be a positive whole number of pixels, got {size!r}")
+
+
 def _field_of_view(focal: Tensor, center: Tensor, size: int) -> Tensor:
     return (center / focal).atan() + ((size - center) / focal).atan()
 
@@ -184,8 +203,7 @@ def _require_last(value: Tensor, name: str, size: int) -> None:
 def _check_intrinsics(K: Tensor) -> None:
     if K.shape[-2:] != (3, 3):
         raise ValueError(f"K must have shape (..., 3, 3), got {tuple(K.shape)}")
-    if not K.is_floating_point():
-        raise ValueError(f"K must be floating point, got {K.dtype}; whole numbers would cut off what resizing gives")
+    _check_dtype(K)
     if not bool(K.isfinite().all()):
         raise ValueError("K must be finite, got NaN or inf")
     if not bool((K[..., 2, :] == K.new_tensor([0, 0, 1])).all()):

@@ -115,6 +115,14 @@ def test_pixel_centers_are_indexed_by_row_and_column(dtype, device):
     assert centers[0, 0].tolist() == [0.5, 0.5] and centers[2, 3].tolist() == [3.5, 2.5]
 
 
+def test_what_is_made_of_a_good_camera_is_not_made_bad():
+    with pytest.raises(ValueError, match="width must be a positive whole number"):
+        CAMERA.resize(0, 10)
+    with pytest.raises(ValueError, match="K must be floating point"):
+        CAMERA.to(torch.int64)
+    assert CAMERA.to(torch.float32)[None].resize(64, 48).K.shape == (1, 3, 3)
+
+
 def test_a_cropped_camera_sees_the_same_shifted():
     p_cam = points(50)
     uv, _ = CAMERA.project(p_cam)
