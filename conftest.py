@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from jaxtyping import install_import_hook
 
-COMPILED = {"kernels", "loops"}
+COMPILED = {"kernels", "bundle_kernels", "loops"}
 """What Triton and numba compile from its source, which the hook would wrap."""
 
 GEOM = [f"geom.{path.stem}" for path in (Path(__file__).parent / "geom").glob("*.py") if path.stem not in COMPILED]

@@ -1,12 +1,16 @@
 """Ray casting for bundles: rays of one origin that keep together, for which most shapes are out of the question.
 
 A pyramid around a bundle is held against each shape's oriented box; what lies outside one of its sides is not tried
-(view frustum culling: Assarsson and Moller 2000). What is left is met by the formulas of `geom.raycast`.
+(view frustum culling: Assarsson and Moller 2000). What is left is met by the formulas of `geom.raycast`: on CUDA in
+float32 by two kernels, where Triton is there to compile them, and else by torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -55,17 +59,61 @@ def cast_bundles(
     [[1.0, inf]]
     """
     checked_rays(primitives, origin[:, None], direction)
+    if direction.numel() == 0 or len(primitives) == 0:
+        t = direction.new_full(direction.shape[:2], torch.inf)
+        return Hit(t, torch.full(t.shape, -1, dtype=torch.int64, device=t.device))
+    is_fused = direction.is_cuda and direction.dtype == torch.float32 and _kernels() is not None
+    t, prim_idx = (_by_kernels if is_fused else _by_torch)(primitives, origin, direction, among)
+    beyond = t > t_max
+    return Hit(t.masked_fill(beyond, torch.inf), prim_idx.masked_fill(beyond, -1))
+
+
+@cache
+def _kernels() -> ModuleType | None:
+    """What Triton compiles for NVIDIA's devices; None where it is not there."""
+    if torch.version.cuda is None:
+        return None
+    try:
+        from geom import bundle_kernels
+    except ImportError:
+        return None
+    return bundle_kernels
+
+
+def _by_kernels(
+    primitives: Primitives, origin: Tensor, direction: Tensor, among: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    from geom import bundle_kernels
+
+    (bundles, rays), n = direction.shape[:2], len(primitives)
+    A = (primitives.T_world_prim.R / primitives.half_size[:, None]).mT
+    affine = torch.cat([A, -A @ primitives.T_world_prim.t[..., None]], -1).contiguous()
+    center, axes = primitives.T_world_prim.t.mT.contiguous(), primitives.axes().permute(1, 2, 0).contiguous()
+    code, origin, direction = primitives.shape_code.int(), origin.contiguous(), direction.contiguous()
+    kept, count = code.new_empty((bundles, n)), code.new_empty(bundles)
+    t, prim_idx = direction.new_empty((bundles, rays)), code.new_empty((bundles, rays), dtype=torch.int64)
+    allowed = code if among is None else among.contiguous().view(torch.uint8)
+    boxes, sides = (center, axes, code), _sides(direction).contiguous()
+    with torch.cuda.device_of(direction):
+        _launch(bundle_kernels.cull, bundles, origin, sides, *boxes, allowed, kept, count, n, among is not None)
+        met, power = (kept, count, t, prim_idx, n, rays), 1 << (rays - 1).bit_length()
+        _launch(bundle_kernels.meet, bundles, origin, direction, affine, code, *met, power)
+    return t, prim_idx
+
+
+def _launch(kernel: Any, bundles: int, *arguments: Any) -> None:
+    kernel[(bundles,)](*arguments, num_warps=2)
+
+
+def _by_torch(primitives: Primitives, origin: Tensor, direction: Tensor, among: Tensor | None) -> tuple[Tensor, Tensor]:
     t = direction.new_full(direction.shape[:2], torch.inf)
     prim_idx = torch.full(t.shape, -1, dtype=torch.int64, device=t.device)
-    if t.numel() == 0 or len(primitives) == 0:
-        return Hit(t, prim_idx)
     groups, may_meet = shape_groups(primitives), _may_meet(primitives, origin, direction)
     if among is not None:
         may_meet &= among
     for block in _blocks(may_meet.sum(1), pairs_at_once(t.device) // t.shape[1]):
         t[block], prim_idx[block] = _nearest(groups, may_meet[block], origin[block], direction[block])
-    beyond = t > t_max
-    return Hit(t.masked_fill(beyond, torch.inf), prim_idx.masked_fill(beyond, -1))
+    return t, prim_idx
 
 
 def _may_meet(primitives: Primitives, origin: Tensor, direction: Tensor) -> Bool[Tensor, "bundles n"]:

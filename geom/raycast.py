@@ -19,8 +19,8 @@ _PAIRS_CPU = 131_072
 _PAIRS_CUDA = 8_388_608
 # Added to components that are divided by: 1 / 1e-18 is far beyond any scene, its square fits float32
 # and no component that matters notices. A ray in the plane between two stacked boxes meets one, not neither.
-_TINY = 1e-18
-_ALONG = 1e-18
+TINY = 1e-18
+ALONG = 1e-18
 """Square of the slope, against a cylinder's axis, below which a ray counts as parallel to it."""
 
 _Axes = tuple[Tensor, Tensor, Tensor]
@@ -235,7 +235,7 @@ def _first_after(t_in: Tensor, t_out: Tensor, t_min: float) -> Tensor:
 
 
 def _slab(o: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    inverse = (d + _TINY).reciprocal()
+    inverse = (d + TINY).reciprocal()
     middle, half = o * inverse, inverse.abs()
     return -middle - half, half - middle
 
@@ -252,7 +252,7 @@ def _cylinder(o: _Axes, d: _Axes, t_min: float) -> Tensor:
     length2 = dx * dx + dy * dy
     # A ray along the axis stays inside or outside for ever. Its length across is replaced before it divides: what
     # nearly nothing divides overflows in the gradient.
-    along = length2 <= _ALONG * dz * dz
+    along = length2 <= ALONG * dz * dz
     length2 = length2.where(~along, length2.new_ones(()))
     # By the point nearest to the axis: far rays keep the digits that b^2 - a c would lose.
     t_near = (-(ox * dx + oy * dy) / length2).where(~along, length2.new_zeros(()))
@@ -280,7 +280,7 @@ def _half_chord(room: Tensor, length2: Tensor) -> Tensor:
 
 
 def _plane(o: _Axes, d: _Axes, t_min: float) -> Tensor:
-    t = -o[2] / (d[2] + _TINY)
+    t = -o[2] / (d[2] + TINY)
     return torch.where((t > t_min) & (d[2] != 0), t, torch.inf)
 
 

@@ -65,6 +65,35 @@ def test_shapes_that_are_not_there_for_a_bundle_are_not_met() -> None:
     assert 0.1 < float((found.prim_idx == whole.prim_idx)[whole.prim_idx >= 0].double().mean()) < 0.9
 
 
+def interpreted() -> None:
+    """Kernels that run step by step on a CPU."""
+    knobs = pytest.importorskip("triton", reason="Triton comes for Linux alone").knobs
+    if not knobs.runtime.interpret:
+        pytest.skip("kernels are compiled where there is CUDA, and tested there by the device's own tests")
+
+
+@pytest.mark.parametrize(("seed", "spread"), [(0, 0.0), (1, 0.05), (2, 0.5), (3, 3.0)])
+@pytest.mark.parametrize("chooses", [False, True])
+def test_the_kernels_meet_what_torch_meets(seed: int, spread: float, chooses: bool) -> None:
+    """With more shapes than are held against a bundle at once; a bundle for each, near it or along its axis."""
+    interpreted()
+    g = torch.Generator().manual_seed(seed)
+    exact = shapes(g, ALL * 16 if seed % 2 else ALL[:4] * 20)
+    origin, direction = rays(g, 16, spread)
+    T = exact.T_world_prim
+    origin = T.t[:16] + 0.9 * torch.randn(16, 3, generator=g)
+    direction[8:] += (T.t[8:16] - origin[8:])[:, None] * 3
+    origin[:8], direction[:8, :2] = T.t[:8] - 3 * T.R[:8, :, 2], T.R[:8, None, :, 2]
+    among = torch.rand(16, 80, generator=g) < 0.5 if chooses else None
+    want = cast_bundles(exact, origin.float().double(), direction.float().double(), among=among)
+    t, prim_idx = bundles._by_kernels(exact.to(dtype=torch.float32), origin.float(), direction.float(), among)
+    same = prim_idx == want.prim_idx
+    assert float(same.double().mean()) >= 0.97
+    met = same & (prim_idx >= 0)
+    assert torch.allclose(t[met].double(), want.t[met], rtol=1e-3) and bool((t[prim_idx < 0] == torch.inf).all())
+    assert len(exact.shape_code[prim_idx[met]].unique()) >= 4 - chooses
+
+
 def test_float32_meets_what_float64_meets_on_any_device(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "pairs_at_once", lambda device: 1)
     g = torch.Generator().manual_seed(4)
