@@ -94,6 +94,20 @@ def test_the_kernels_meet_what_torch_meets(seed: int, spread: float, chooses: bo
     assert len(exact.shape_code[prim_idx[met]].unique()) >= 4 - chooses
 
 
+def test_the_kernels_meet_what_torch_meets_along_the_axes() -> None:
+    """From outside and inside, in the middle and aside, where formulas divide by nothing."""
+    interpreted()
+    place = [-3.0, 0.0, 0.4, 1.5]
+    origin = torch.tensor([[x, y, z] for x in place for y in place for z in place])
+    direction = torch.cat([torch.eye(3), -torch.eye(3)]).expand(len(origin), 6, 3)
+    for code in ALL:
+        one = Primitives.build([code], SE3.identity(1, dtype=torch.float32), torch.ones(1, 3))
+        t, prim_idx = bundles._by_kernels(one, origin, direction, None)
+        want = cast(one, origin[:, None], direction)
+        assert torch.equal(prim_idx, want.prim_idx) and torch.allclose(t, want.t)
+        assert int((prim_idx == 0).sum()) > 10
+
+
 def test_float32_meets_what_float64_meets_on_any_device(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "pairs_at_once", lambda device: 1)
     g = torch.Generator().manual_seed(4)
