@@ -11,6 +11,7 @@ from torch import Tensor
 from geom.boxes import box_iou
 from geom.se3 import SE3
 from models.pairs import Pairs
+from models.precision import exact
 from synth.tasks_object import MAX_OTHER_IOU
 
 _SIZES = 0.35, 0.75
@@ -18,6 +19,7 @@ _SIZES = 0.35, 0.75
 _SAME = 1e-5
 
 
+@exact
 def claimed_motions(pairs: Pairs, rng: torch.Generator) -> tuple[SE3, Bool[Tensor, " b"]]:
     """A claim about each pair's motion, and whether it is true: by a fair coin.
 

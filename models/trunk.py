@@ -153,7 +153,8 @@ class Trunk(nn.Module):
         """
         gh, gw = look.log_z.shape[-2:]
         steps = (torch.arange(_SAMPLES, device=box.device) + 0.5) / _SAMPLES
-        x, y = (box[..., k::2] @ torch.stack([1 - steps, steps]) for k in (0, 1))
+        # No product of matrices, which mixed precision would round.
+        x, y = (torch.lerp(box[..., k, None], box[..., k + 2, None], steps) for k in (0, 1))
         grid = torch.stack(torch.broadcast_tensors(x[..., None, :], y[..., :, None]), -1).flatten(2, 3) * 2 - 1
         shown = sampled(look.cells.mT.unflatten(-1, (gh, gw)), grid)
         size = box.new_tensor([gw, gh])
