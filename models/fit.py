@@ -139,11 +139,10 @@ def _data(model: ModelConfig, how: FitConfig) -> PairData:
     else:
         config = RoomConfig(how.seed, model.image_size, how.samples, how.without_kinds)
         kept_in = None if how.kept_in is None else Path(how.kept_in)
-        train = RoomPlans(config) if how.drawn_by == "torch" else Rooms(config, kept_in)
-        held_out = Subset(train, range(HELD_OUT, HELD_OUT + how.held_out))
-        limit, per_batch = how.rooms, how.rooms_per_batch
-        if limit is not None and how.parts > 1:
-            train, limit, per_batch = Parts(train, how.parts), limit * how.parts, per_batch * how.parts
+        rooms = RoomPlans(config) if how.drawn_by == "torch" else Rooms(config, kept_in)
+        held_out = Subset(rooms, range(HELD_OUT, HELD_OUT + how.held_out))
+        train = Parts(rooms, how.parts) if isinstance(rooms, Rooms) and how.parts > 1 else rooms
+        limit, per_batch = how.rooms and how.rooms * how.parts, how.rooms_per_batch * how.parts
     return PairData(
         train,
         held_out,
