@@ -41,6 +41,7 @@ from models.rooms import RoomConfig, room_pairs
 from models.weights import load_model
 from synth.pipeline import GenerateConfig, generate
 from synth.predictions import score_file
+from synth.prompts import PHRASINGS
 from synth.tasks_object import GONE, STILL_THERE
 
 HELD_OUT_KINDS = ("armchair", "basket", "floor lamp", "guitar", "refrigerator", "stool")
@@ -127,7 +128,7 @@ def _scores(questions: Sequence[Asked], said: Sequence[Any], data: Path, scratch
     found = scored(questions, said, data, path)
     each = [row["overall"] for row in score_file(path, data, "exact")["scores"]]
     unseen = [n for n, one in enumerate(questions) if one.asked.get("label") in HELD_OUT_KINDS]
-    open_ = [n for n, one in enumerate(questions) if one.variant == "open"]
+    open_ = [n for n, one in enumerate(questions) if PHRASINGS[one.task_type, one.variant].is_open]
     write_answers(path, [(questions[n], said[n]) for n in open_])
     reward = {t: round(row["mean"], 4) for t, row in score_file(path, data, "world2vlm")["tasks"].items()}
     of_unseen = {

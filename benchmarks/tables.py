@@ -11,7 +11,7 @@ from typing import Any
 
 from markdown_tables import spread, table
 from tables_check import calibrate, check, check_speed, executed, executed_path, focal
-from tables_head import head_peers
+from tables_head import head, head_peers
 
 HERE = Path(__file__).parent
 
@@ -310,6 +310,7 @@ SECTIONS = {
     "executed": executed,
     "executed_path": executed_path,
     "focal": focal,
+    "head": head,
     "head_peers": head_peers,
 }
 

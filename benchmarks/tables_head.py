@@ -29,3 +29,84 @@ def head_peers(result: dict[str, Any]) -> str:
             "`python benchmarks/head_peers.py` writes results/head_peers.json.\n",
         ]
     )
+
+
+def head(result: dict[str, Any]) -> str:
+    """Section on what the head and its twin learn from so many transitions."""
+    runs = result["runs"]
+    tasks = sorted(runs[0]["exact"]["tasks"])
+    small = result["model"]["image_size"]
+    return "\n".join(
+        [
+            f"## The geometry head and its twin, {result['questions']} questions about rooms never trained on\n",
+            "Both have the same encoder, trunk, matches, dense supervision and about the same time on one core (pictures "
+            f"of {small[0]} x {small[1]}, the size `small`); the twin regresses and classifies what the head computes. "
+            "The `exact` metric with chance taken off; its peers are in the section below. No training room holds "
+            f"{', '.join(result['held_out_kinds'])}.\n",
+            table(
+                ["model", "transitions", "steps", "CPU minutes", *tasks, "all (95 %)"],
+                [_run(r, tasks) for r in runs],
+            ),
+            "By how much the head's plain exact score is ahead of its twin's (95 % of bootstrap samples of rooms):\n",
+            table(
+                ["transitions", *tasks, "all"],
+                [
+                    [f"{int(size):,}", *(_gain(by_task[task]) for task in (*tasks, "all"))]
+                    for size, by_task in result["ahead"].items()
+                ],
+            ),
+            f"On {runs[0]['pairs']['pairs']} pairs of views of other rooms, all motions alike, also those after which "
+            "hardly anything is seen twice; AUC of the larger of both angles within 5, 10 and 20 degrees:\n",
+            table(
+                ["model", "transitions", "turn", "direction", "miss / length", "AUC", "box IoU", "gone", "claims"],
+                [_pairs(r) for r in runs],
+            ),
+            "Of kinds never trained on, plain exact scores, and the published reward (open phrasing):\n",
+            table(
+                ["model", "transitions", *(f"{t}, unseen kinds" for t in runs[0]["unseen_kinds"]), *tasks],
+                [
+                    [
+                        *_name(r),
+                        *(f"{v:.2f}" for v in r["unseen_kinds"].values()),
+                        *(f"{r["world2vlm_open"][t]:.2f}" for t in tasks),
+                    ]
+                    for r in runs
+                ],
+            ),
+            "`python benchmarks/head.py --kept-in DIR` writes results/head.json.\n",
+        ]
+    )
+
+
+def _name(run: dict[str, Any]) -> list[str]:
+    return [{"geometric": "head", "black_box": "twin"}[run["kind"]], f"{run['transitions']:,}"]
+
+
+def _run(run: dict[str, Any], tasks: list[str]) -> list[str]:
+    of, low, high = run["exact"]["all"]["corrected"], *run["exact"]["all"]["interval"]
+    scores = (f"{run['exact']['tasks'][task]['corrected']:.2f}" for task in tasks)
+    return [
+        *_name(run),
+        str(run["steps"]),
+        f"{run['cpu_seconds'] / 60:.0f}",
+        *scores,
+        f"{of:.3f} ({low:.3f} to {high:.3f})",
+    ]
+
+
+def _gain(found: dict[str, Any]) -> str:
+    return f"{found['mean']:+.2f} ({found['interval'][0]:+.2f} to {found['interval'][1]:+.2f})"
+
+
+def _pairs(run: dict[str, Any]) -> list[str]:
+    p = run["pairs"]
+    return [
+        *_name(run),
+        f"{p['rotation_deg_median']:.1f} deg",
+        f"{p['direction_deg_median']:.1f} deg",
+        f"{p['translation_share_median']:.2f}",
+        " / ".join(f"{v:.2f}" for v in p["auc_5_10_20"]),
+        f"{p['box_iou_mean']:.2f}",
+        f"{p['gone_balanced']:.2f}",
+        f"{p['claims_right']:.2f}",
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from torch.utils.data import Subset
 
@@ -19,11 +20,11 @@ from models.files import DatasetPairs
 from models.module import HeadModule
 from models.room_plan import RoomConfig
 from models.stream import HELD_OUT, Parts, RoomPlans, Rooms
-from models.weights import save_model
+from models.weights import WEIGHTS, save_model
 from synth.files import only_run, write_whole
 from synth.safe_read import read_json
 
-WATCHED = "val/rotation_deg"
+WATCHED = "val/loss"
 SETTINGS, METRICS = "train.json", "metrics.jsonl"
 _FREE = ("loader_workers", "accelerator", "devices", "strategy", "kept_in")
 """Settings that may differ when a run goes on: where it runs."""
@@ -46,7 +47,8 @@ class FitConfig:
         data: folder of a dataset to train on instead of rooms.
         kept_in: folder where rooms are kept once made, so that no epoch and no run makes them again.
         drawn_by: what rooms are drawn by: `embree` in the loader workers, or `torch` on the device that trains.
-        patience: epochs without a better model after which it ends; None to go on.
+        patience: epochs without a lower loss on held-out pairs after which it ends, with the best model; None to go
+            on, and to end with the last.
         devices, strategy, precision, accelerator: lightning's own.
 
     Raises:
@@ -95,7 +97,7 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
         show: a progress bar.
 
     Returns:
-        The last metrics, by lightning's names.
+        What was measured in the last epoch, by lightning's names.
 
     Raises:
         ValueError: if a setting does not hold, or another run is writing there.
@@ -104,6 +106,8 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
     # Its tips are not about what happens here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with only_run(out / SETTINGS):
+        if (out / WEIGHTS).is_file():
+            return _last_metrics(out / METRICS)
         module = HeadModule(model, seed=how.seed, learning_rate=how.learning_rate)
         trainer = lightning.Trainer(
             default_root_dir=out,
@@ -127,9 +131,12 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        if how.patience is not None:
+            best = torch.load(last.with_name("best.ckpt"), map_location="cpu", weights_only=True)
+            module.load_state_dict(best["state_dict"])
         if trainer.is_global_zero:
             save_model(out, model, module.model)
-        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+        return _last_metrics(out / METRICS)
 
 
 def _data(model: ModelConfig, how: FitConfig) -> PairData:
@@ -152,6 +159,10 @@ def _data(model: ModelConfig, how: FitConfig) -> PairData:
         batches_per_epoch=how.batches_per_epoch,
         loader_workers=how.loader_workers,
     )
+
+
+def _last_metrics(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text().splitlines()[-1])
 
 
 class Journal(Callback):

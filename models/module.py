@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +40,7 @@ class HeadModule(lightning.LightningModule):
 
     def training_step(self, batch: Pairs, batch_idx: int) -> Tensor:
         """One step; what is drawn in it depends on its number and on the process, not on what was before."""
-        rng = torch.Generator().manual_seed(hash((self.seed, self.global_step, self.global_rank)) & (2**63 - 1))
+        rng = _drawn_by(self.seed, self.global_step, self.global_rank)
         parts = self.model.losses(augmented(batch, rng), rng)
         loss = torch.stack(list(parts.values())).sum()
         # A step that goes wrong must not look like one that goes well.
@@ -51,11 +52,13 @@ class HeadModule(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: Pairs, batch_idx: int) -> None:
-        """Collect errors."""
+        """Collect errors, and the loss, by the same claims each time."""
+        loss = torch.stack(list(self.model.losses(batch, _drawn_by(self.seed, batch_idx, self.global_rank)).values()))
+        self.log("val/loss", loss.sum(), batch_size=len(batch), sync_dist=True)
         self._seen.append(errors(self.model, batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log medians over all pairs."""
+        """Log medians over all pairs of this process, and of these the mean over all processes."""
         names = sorted({name for one in self._seen for name in one})
         for name in names:
             values = [value for one in self._seen for value in one[name]]
@@ -75,6 +78,11 @@ class HeadModule(lightning.LightningModule):
             optimizer, self.learning_rate, total_steps=steps, pct_start=max(0.05, 2 / steps), cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _drawn_by(*numbers: int) -> torch.Generator:
+    seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    return torch.Generator().manual_seed(seed)
 
 
 @exact

@@ -80,6 +80,21 @@ def test_the_same_call_is_done_and_another_is_refused(trained: Path) -> None:
         fit(trained, replace(TINY, width=48), HOW, show=False)
 
 
+def test_patience_ends_with_the_best_model_and_the_same_call_is_done(tmp_path: Path) -> None:
+    """At so high a rate it only gets worse."""
+    how = replace(HOW, epochs=6, patience=1, learning_rate=0.5)
+    fit(tmp_path / "m", TINY, how, show=False)
+    rows = [json.loads(line) for line in (tmp_path / "m" / "metrics.jsonl").read_text().splitlines()]
+    best = min(range(len(rows)), key=lambda n: rows[n]["val/loss"])
+    assert best == len(rows) - 2 and len(rows) < 6
+    kept = torch.load(tmp_path / "m" / "state" / "best.ckpt", weights_only=True)
+    assert kept["epoch"] == best
+    _, model = load_model(tmp_path / "m")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, kept["state_dict"][f"model.{name}"]), name
+    assert fit(tmp_path / "m", TINY, how, show=False) == rows[-1]
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match="must be a new or empty folder"):

@@ -11,8 +11,11 @@ import torch
 from head_cases import TINY, room
 from torch.utils.data import DataLoader, Subset
 
+from geom import so3
+from geom.se3 import SE3
 from models.data import PairData
 from models.fit import FitConfig
+from models.model import camera_of
 from models.module import HeadModule, augmented, errors
 from models.pairs import Pairs
 from models.room_plan import RoomConfig
@@ -137,6 +140,25 @@ def test_what_is_drawn_in_a_step_depends_on_its_number_alone() -> None:
     turned = [augmented(room(), torch.Generator().manual_seed(n)).T_a_b.t for n in range(8)]
     assert len({tuple(t.flatten().tolist()) for t in turned}) > 1
     assert torch.equal(turned[3], augmented(room(), torch.Generator().manual_seed(3)).T_a_b.t)
+
+
+def test_the_answer_in_a_mirror_is_the_mirrored_one() -> None:
+    """Learned from mirrored batches: of pairs known by heart, the mirrored ones have the mirrored pose."""
+    torch.manual_seed(0)
+    model, pairs = TINY.build(), room()[:6]
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for step in range(120):
+        rng = torch.Generator().manual_seed(step)
+        optimizer.zero_grad()
+        sum(model.losses(augmented(pairs, rng), rng).values()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        here, there = (model.motion(*model.views(p.image, camera_of(p))).T_a_b for p in (pairs, pairs.mirrored()))
+    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    off = SE3(mirror[:, None] * there.R * mirror, mirror * there.t).distance(here)
+    turned = so3.angle(here.R)
+    assert float(torch.rad2deg(off[0]).median()) < 5 and float(torch.rad2deg(turned).max()) > 20
+    assert float((off[1] / here.t.norm(dim=-1).clamp_min(0.3)).median()) < 0.4
 
 
 def test_a_loss_that_is_no_number_stops_the_run() -> None:

@@ -50,7 +50,7 @@ class Options(CommonOptions):
     learning_rate: float = 1e-3
     """the highest"""
     patience: int | None = None
-    """epochs without a better model after which to end (default: go on)"""
+    """epochs without a lower loss on held-out rooms after which to end, with the best model (default: go on)"""
     loader_workers: int = 0
     """processes that make rooms"""
     accelerator: str = "auto"
