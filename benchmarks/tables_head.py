@@ -39,9 +39,9 @@ def head(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"## The geometry head and its twin, {result['questions']} questions about rooms never trained on\n",
-            "Both have the same encoder, trunk, matches, dense supervision and about the same time on one core (pictures "
-            f"of {small[0]} x {small[1]}, the size `small`); the twin regresses and classifies what the head computes. "
-            "The `exact` metric with chance taken off; its peers are in the section below. No training room holds "
+            "Encoder, trunk, matches, dense supervision and, about, the time on one core are the same (size `small`, "
+            f"pictures of {small[0]} x {small[1]}); the twin regresses and classifies what the head computes. "
+            "The `exact` metric with chance taken off; their peers are in the next section. No training room holds "
             f"{', '.join(result['held_out_kinds'])}.\n",
             table(
                 ["model", "transitions", "steps", "CPU minutes", *tasks, "all (95 %)"],
@@ -68,7 +68,7 @@ def head(result: dict[str, Any]) -> str:
                     [
                         *_name(r),
                         *(f"{v:.2f}" for v in r["unseen_kinds"].values()),
-                        *(f"{r["world2vlm_open"][t]:.2f}" for t in tasks),
+                        *(f"{r['world2vlm_open'][t]:.2f}" for t in tasks),
                     ]
                     for r in runs
                 ],
