@@ -34,6 +34,7 @@ from models.claims import claimed_motions
 from models.config import SIZES, ModelConfig, count_head
 from models.fit import FitConfig, fit
 from models.head import LEAST_M
+from models.losses import cleared
 from models.model import Model, camera_of
 from models.pairs import Pairs
 from models.questions import Asked, read_questions, write_answers
@@ -42,7 +43,6 @@ from models.weights import load_model
 from synth.pipeline import GenerateConfig, generate
 from synth.predictions import score_file
 from synth.prompts import PHRASINGS
-from synth.tasks_object import GONE, STILL_THERE
 
 HELD_OUT_KINDS = ("armchair", "basket", "floor lamp", "guitar", "refrigerator", "stool")
 STEPS = {1_000: 600, 10_000: 1_500, 100_000: 4_500}
@@ -173,9 +173,9 @@ def _errors(model: Model, pairs: Pairs, number: int) -> dict[str, torch.Tensor]:
     a, b = model.views(pairs.image, camera)
     guess = model.motion(a, b)
     length = true.t.norm(dim=-1)
-    box, share = pairs.box[:, :, 0].nan_to_num(0.0), pairs.visible[..., 1]
+    box = pairs.box[:, :, 0].nan_to_num(0.0)
     boxed = pairs.box.isfinite().all(-1).all(-1)
-    clear = (share <= GONE) | (share >= STILL_THERE)
+    clear, seen = cleared(pairs)
     T_claimed, is_true = claimed_motions(pairs, torch.Generator().manual_seed(number))
     return {
         "rotation_deg": torch.rad2deg(so3.angle(guess.T_a_b.R.mT @ true.R)),
@@ -184,7 +184,7 @@ def _errors(model: Model, pairs: Pairs, number: int) -> dict[str, torch.Tensor]:
         "translation_share": (guess.T_a_b.t - true.t).norm(dim=-1) / length,
         "length": length,
         "box_iou": box_iou(model.box_after(a, box, camera, true), pairs.box[:, :, 1])[boxed],
-        "gone": (share <= GONE)[clear],
+        "gone": ~seen[clear],
         "told_gone": (model.is_visible(a, box, camera, true) <= 0)[clear],
         "claim_right": (model.is_motion(a, b, T_claimed) > 0) == is_true,
     }

@@ -55,27 +55,33 @@ def head(result: dict[str, Any]) -> str:
                     for size, by_task in result["ahead"].items()
                 ],
             ),
-            f"On {runs[0]['pairs']['pairs']} pairs of views of other rooms, all motions alike, also those after which "
-            "hardly anything is seen twice; AUC of the larger of both angles within 5, 10 and 20 degrees:\n",
-            table(
-                ["model", "transitions", "turn", "direction", "miss / length", "AUC", "box IoU", "gone", "claims"],
-                [_pairs(r) for r in runs],
-            ),
-            "Of kinds never trained on, plain exact scores, and the published reward (open phrasing):\n",
-            table(
-                ["model", "transitions", *(f"{t}, unseen kinds" for t in runs[0]["unseen_kinds"]), *tasks],
-                [
-                    [
-                        *_name(r),
-                        *(f"{v:.2f}" for v in r["unseen_kinds"].values()),
-                        *(f"{r['world2vlm_open'][t]:.2f}" for t in tasks),
-                    ]
-                    for r in runs
-                ],
-            ),
+            *_details(runs, tasks),
             "`python benchmarks/head.py --kept-in DIR` writes results/head.json.\n",
         ]
     )
+
+
+def _details(runs: list[dict[str, Any]], tasks: list[str]) -> list[str]:
+    return [
+        f"On {runs[0]['pairs']['pairs']} pairs of views of other rooms, all motions alike, also those after which "
+        "hardly anything is seen twice; AUC of the larger of both angles within 5, 10 and 20 degrees:\n",
+        table(
+            ["model", "transitions", "turn", "direction", "miss / length", "AUC", "box IoU", "gone", "claims"],
+            [_pairs(r) for r in runs],
+        ),
+        "Of kinds never trained on, plain exact scores, and the published reward (open phrasing):\n",
+        table(
+            ["model", "transitions", *(f"{t}, unseen kinds" for t in runs[0]["unseen_kinds"]), *tasks],
+            [
+                [
+                    *_name(r),
+                    *(f"{v:.2f}" for v in r["unseen_kinds"].values()),
+                    *(f"{r['world2vlm_open'][t]:.2f}" for t in tasks),
+                ]
+                for r in runs
+            ],
+        ),
+    ]
 
 
 def _name(run: dict[str, Any]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from geom.boxes import normalise_box
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
+from models.confidence import Calibration, decision_chance, motion_chance
 from models.model import Model
 from models.nearest_actions import nearest_sequence
 from models.questions import Asked, Public
@@ -22,6 +25,9 @@ from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, Motion
 from synth.exact import MOTION_TASKS
 
 BATCH = 32
+
+_Said = tuple[Answer, float]
+"""An answer, and the chance that it is right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,33 +51,72 @@ class _Batch:
         return (thousandths / 1000 * size).to(self.camera.K)[:, None]
 
 
+@dataclass(frozen=True)
+class Sure:
+    """When a model answers: if its answer is right with at least this chance. Boxes (D1) are always answered.
+
+    A motion answer counts as right where the `exact` metric gives it anything.
+
+    Args:
+        least: from 0 to 1.
+        by: the model's calibration.
+    """
+
+    least: float
+    by: Calibration
+
+
+def sure_of(folder: Path, least: float) -> Sure | None:
+    """How sure a trained model has to be; None if it need not.
+
+    Raises:
+        ValueError: if the chance is not 0 to 1, or the folder does not tell of the model's calibration.
+    """
+    if not 0 <= least <= 1:
+        raise ValueError(f"undecided_below must be a chance from 0 to 1, got {least:g}")
+    return Sure(least, Calibration.load(folder)) if least else None
+
+
 def answers(
-    model: Model, questions: Sequence[Asked], image_size: tuple[int, int], batch_size: int = BATCH
-) -> list[Answer]:
-    """Answer questions, in their order.
+    model: Model,
+    questions: Sequence[Asked],
+    image_size: tuple[int, int],
+    batch_size: int = BATCH,
+    sure: Sure | None = None,
+) -> list[Answer | None]:
+    """Answer questions, in their order; None where it is not sure enough.
 
     Args:
         image_size: width and height of the pictures that the model looks at; those of the questions are resized.
+        sure: None to answer always.
 
     Raises:
-        ValueError: if a picture cannot be read.
+        ValueError: if a picture cannot be read, or the model does not say how sure it is of a motion.
     """
     groups: dict[tuple[str, int], list[int]] = defaultdict(list)
     for place, one in enumerate(questions):
         groups[one.task_type, len(one.paths)].append(place)
-    found: dict[int, Answer] = {}
+    found: dict[int, Answer | None] = {}
     for places in groups.values():
         for start in range(0, len(places), batch_size):
             part = places[start : start + batch_size]
-            said = answered(model, [questions[place].public() for place in part], image_size)
+            said = answered(model, [questions[place].public() for place in part], image_size, sure)
             found |= dict(zip(part, said, strict=True))
     return [found[place] for place in range(len(questions))]
 
 
 @torch.no_grad()
-def answered(model: Model, asked: Sequence[Public], image_size: tuple[int, int]) -> list[Answer]:
+def answered(
+    model: Model, asked: Sequence[Public], image_size: tuple[int, int], sure: Sure | None = None
+) -> list[Answer | None]:
     """Answers to questions of one task, with equally many pictures each, all at once."""
-    return list(_ANSWER[asked[0].task_type](model, _looked_at(model, asked, image_size)))
+    task = asked[0].task_type
+    said = list(_ANSWER[task](model, _looked_at(model, asked, image_size), Calibration() if sure is None else sure.by))
+    if sure is None:
+        return [answer for answer, _ in said]
+    if any(math.isnan(chance) for _, chance in said):
+        raise ValueError(f"this model does not say how sure it is of motions ({task}): only the geometric one does")
+    return [answer if chance >= sure.least else None for answer, chance in said]
 
 
 def _looked_at(model: Model, asked: Sequence[Public], image_size: tuple[int, int]) -> _Batch:
@@ -94,19 +139,22 @@ _KNOWN: dict[str, Known] = {"A1": "move", "A2": "turn", "A3": "level", "D3": "le
 """What the words of a task say of the motion."""
 
 
-def _motions(model: Model, batch: _Batch) -> Iterator[Answer]:
+def _motions(model: Model, batch: _Batch, by: Calibration) -> Iterator[_Said]:
     a, b = batch.looks
-    T_a_b = model.motion(a, b, _KNOWN[batch.asked[0].task_type]).T_a_b.to("cpu", torch.float64)
+    guess = model.motion(a, b, _KNOWN[batch.asked[0].task_type])
+    T_a_b = guess.T_a_b.to("cpu", torch.float64)
     for place, one in enumerate(batch.asked):
-        yield MotionAnswer(nearest_sequence(T_a_b[place], one.num_actions).text(), ())
+        said = nearest_sequence(T_a_b[place], one.num_actions)
+        yield MotionAnswer(said.text(), ()), motion_chance(said, guess, place, by)
 
 
-def _claims(model: Model, batch: _Batch) -> Iterator[Answer]:
+def _claims(model: Model, batch: _Batch, by: Calibration) -> Iterator[_Said]:
     a, b = batch.looks
-    yield from map(ClaimAnswer, (model.is_motion(a, b, batch.told) > 0).tolist())
+    for logit in model.is_motion(a, b, batch.told).tolist():
+        yield ClaimAnswer(logit > 0), decision_chance(logit, by.claim)
 
 
-def _boxes(model: Model, batch: _Batch) -> Iterator[Answer]:
+def _boxes(model: Model, batch: _Batch, by: Calibration) -> Iterator[_Said]:
     box = model.box_after(batch.looks[0], batch.boxes("box"), batch.camera, batch.told)[:, 0]
     size = torch.tensor([batch.camera.width, batch.camera.height]).repeat(2).to(box)
     for share, one in zip((box / size).clamp(0, 1).tolist(), batch.asked, strict=True):
@@ -114,21 +162,22 @@ def _boxes(model: Model, batch: _Batch) -> Iterator[Answer]:
         x1, y1, x2, y2 = (part * side for part, side in zip(share, (width, height) * 2, strict=True))
         # A box without area is no answer: the smallest that there is.
         x1, y1, x2, y2 = min(x1, width - 1), min(y1, height - 1), max(x2, x1 + 1), max(y2, y1 + 1)
-        yield BoxAnswer(normalise_box((x1, y1, x2, y2), width, height), (x1, y1, x2, y2))
+        yield BoxAnswer(normalise_box((x1, y1, x2, y2), width, height), (x1, y1, x2, y2)), 1.0
 
 
-def _visibilities(model: Model, batch: _Batch) -> Iterator[Answer]:
-    logit = model.is_visible(batch.looks[0], batch.boxes("box"), batch.camera, batch.told)[:, 0]
-    yield from map(VisibilityAnswer, (logit <= 0).tolist())
+def _visibilities(model: Model, batch: _Batch, by: Calibration) -> Iterator[_Said]:
+    for logit in model.is_visible(batch.looks[0], batch.boxes("box"), batch.camera, batch.told)[:, 0].tolist():
+        yield VisibilityAnswer(logit <= 0), decision_chance(logit, by.visible)
 
 
-def _identities(model: Model, batch: _Batch) -> Iterator[Answer]:
+def _identities(model: Model, batch: _Batch, by: Calibration) -> Iterator[_Said]:
     a, b = batch.looks
-    logit = model.is_same(a, b, batch.boxes("box"), batch.boxes("box_after"), batch.camera, batch.told)[:, 0]
-    yield from map(IdentityAnswer, (logit > 0).tolist())
+    same = model.is_same(a, b, batch.boxes("box"), batch.boxes("box_after"), batch.camera, batch.told)
+    for logit in same[:, 0].tolist():
+        yield IdentityAnswer(logit > 0), decision_chance(logit, by.same)
 
 
-_ANSWER: dict[str, Callable[[Model, _Batch], Iterator[Answer]]] = {
+_ANSWER: dict[str, Callable[[Model, _Batch, Calibration], Iterator[_Said]]] = {
     **dict.fromkeys(MOTION_TASKS, _motions),
     "A4": _claims,
     "D1": _boxes,

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from torch.utils.data import Subset
 
+from models.confidence import calibrated
 from models.config import ModelConfig
 from models.data import PairData
 from models.files import DatasetPairs
@@ -92,8 +93,8 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
     """Train a model, or go on with one that was interrupted; the same call ends at the same bits.
 
     Args:
-        out: gets model.safetensors and config.json at the end, and meanwhile `state` (to go on from) and a line of
-            metrics.jsonl for each epoch.
+        out: gets model.safetensors, config.json and calibration.json at the end, and meanwhile `state` (to go on
+            from) and a line of metrics.jsonl for each epoch.
         show: a progress bar.
 
     Returns:
@@ -135,6 +136,9 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
             best = torch.load(last.with_name("best.ckpt"), map_location="cpu", weights_only=True)
             module.load_state_dict(best["state_dict"])
         if trainer.is_global_zero:
+            held_out = data.val_dataloader()
+            batches = (data.transfer_batch_to_device(batch, module.device, 0) for batch in held_out)
+            calibrated(module.model.eval(), batches).save(out)
             save_model(out, model, module.model)
         return _last_metrics(out / METRICS)
 

@@ -148,9 +148,14 @@ def _area_between(low: Tensor, high: Tensor) -> Tensor:
 
 def gone_loss(visible: Float[Tensor, "b n"], pairs: Pairs) -> Float[Tensor, ""]:
     """Cross-entropy of a logit, of items that are surely gone or surely still there, as questions have it."""
+    known, seen = cleared(pairs)
+    return _mean(binary_cross_entropy_with_logits(visible, seen.to(visible), reduction="none"), known)
+
+
+def cleared(pairs: Pairs) -> tuple[Bool[Tensor, "b n"], Bool[Tensor, "b n"]]:
+    """Of which items it is clear whether they are still seen after, and which are."""
     share = pairs.visible[..., 1]
-    known = (share <= GONE) | (share >= STILL_THERE)
-    return _mean(binary_cross_entropy_with_logits(visible, (share > GONE).to(visible), reduction="none"), known)
+    return (share <= GONE) | (share >= STILL_THERE), share > GONE
 
 
 def decision_loss(

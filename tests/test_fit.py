@@ -11,7 +11,8 @@ import torch
 from head_cases import TINY
 
 from geom.warp import z_residual
-from models.answering import answers
+from models.answering import Sure, answers, sure_of
+from models.confidence import Calibration
 from models.config import SIZES
 from models.files import DatasetPairs
 from models.fit import SETTINGS, FitConfig, fit
@@ -56,6 +57,34 @@ def test_answers_do_not_depend_on_the_batch(data: Path, trained: Path) -> None:
     few, many = (answers(model, questions, config.image_size, size) for size in (3, 32))
     said = [[one.response(answer) for one, answer in zip(questions, each, strict=True)] for each in (few, many)]
     assert said[0] == said[1]
+
+
+def test_who_must_be_surer_answers_less(data: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    questions, (config, model) = read_questions(data), load_model(trained)
+    undecided = []
+    for least in (0.0, 0.6, 0.9, 1.0):
+        said = answers(model, questions, config.image_size, sure=sure_of(trained, least))
+        undecided.append(sum(answer is None for answer in said))
+        assert all(answer is not None for one, answer in zip(questions, said, strict=True) if one.task_type == "D1")
+    assert undecided[0] == 0 < undecided[2] and sorted(undecided) == undecided
+    call = ["eval", str(trained), "--data", str(data), "--out", str(trained / "p.jsonl"), "--undecided-below"]
+    assert main([*call, "0.9", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (trained / "p.jsonl").read_text().count('"undecided"') == undecided[2] == sum(report["unread"].values())
+    assert main([*call, "1.5"]) == 2 and "--undecided-below must be a chance" in capsys.readouterr().err
+    (trained / "calibration.json").rename(trained / "elsewhere.json")
+    assert main([*call, "0.5"]) == 2 and "was it copied along?" in capsys.readouterr().err
+    (trained / "elsewhere.json").rename(trained / "calibration.json")
+
+
+def test_the_twin_does_not_say_how_sure_it_is_of_motions(data: Path) -> None:
+    with pytest.raises(ValueError, match="only the geometric one does"):
+        answers(
+            replace(TINY, kind="black_box").build(),
+            read_questions(data),
+            TINY.image_size,
+            sure=Sure(0.5, Calibration()),
+        )
 
 
 def test_one_question_is_answered_in_its_words(data: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from theodolite.console import Outcome
-from theodolite.options import CommonOptions
+from theodolite.options import CommonOptions, in_words_of
 
 EXAMPLE = 'theodolite answer head --images before.png after.png --hfov-deg 75 --question "..."'
 
@@ -24,6 +24,8 @@ class Options(CommonOptions):
     """in the words of a dataset's questions (`theodolite generate` shows them)"""
     hfov_deg: float
     """horizontal field of view of the pictures, degrees: without it no picture tells metres or degrees"""
+    undecided_below: float = 0.0
+    """chance of being right, 0 to 1, below which the answer is undecided (boxes are always answered)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -36,9 +38,9 @@ class Options(CommonOptions):
 def run(options: Options) -> Outcome:
     """Answer in the words that the question asks for."""
     from geom.camera import PinholeCamera
-    from models.answering import answered
+    from models.answering import answered, sure_of
     from models.ask import understood
-    from models.questions import Public
+    from models.questions import UNDECIDED, Public
     from models.weights import load_model
     from synth.prompts import answer_text
     from synth.safe_read import read_picture
@@ -51,6 +53,8 @@ def run(options: Options) -> Outcome:
     config, model = load_model(options.model)
     camera = PinholeCamera.from_hfov(math.radians(options.hfov_deg), width, height)
     public = Public(task, variant, asked, pictures, camera.K.numpy(), (width, height))
-    (answer,) = answered(model, [public], config.image_size)
-    text = answer_text(task, variant, answer, asked)
+    with in_words_of(Options):
+        sure = sure_of(options.model, options.undecided_below)
+    (answer,) = answered(model, [public], config.image_size, sure)
+    text = UNDECIDED if answer is None else answer_text(task, variant, answer, asked)
     return Outcome(text, {"task_type": task, "variant": variant, "asked": asked, "answer": text})

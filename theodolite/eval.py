@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from theodolite.console import Outcome, check_dataset_folder
-from theodolite.options import CommonOptions
+from theodolite.options import CommonOptions, in_words_of
 from theodolite.score import report_lines
 
 EXAMPLE = "theodolite eval head --data data --out predictions.jsonl"
@@ -25,6 +25,8 @@ class Options(CommonOptions):
     """file of its answers, JSON lines with "id" and "response", as `score` reads them"""
     metric: Literal["exact", "world2vlm"] = "exact"
     """exact or world2vlm, as for score"""
+    undecided_below: float = 0.0
+    """chance of being right, 0 to 1, below which an answer is undecided (boxes are always answered)"""
     device: str = "cpu"
     """torch's: cpu, cuda"""
 
@@ -32,14 +34,16 @@ class Options(CommonOptions):
 def run(options: Options) -> Outcome:
     """Answer and score; exit status 0 whatever the answers are worth."""
     check_dataset_folder(options.data)
-    from models.answering import answers
+    from models.answering import answers, sure_of
     from models.questions import read_questions, write_answers
     from models.weights import load_model
     from synth.predictions import score_file
 
     config, model = load_model(options.model)
     questions = read_questions(options.data)
-    said = answers(model.to(options.device), questions, config.image_size)
+    with in_words_of(Options):
+        sure = sure_of(options.model, options.undecided_below)
+    said = answers(model.to(options.device), questions, config.image_size, sure=sure)
     write_answers(options.out, zip(questions, said, strict=True))
     report = score_file(options.out, options.data, options.metric, seed=options.seed)
     return Outcome("\n".join(report_lines(report)), report)
