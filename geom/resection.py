@@ -139,26 +139,40 @@ def resect(
     return Resection(T, H)
 
 
+@torch.no_grad()
+def energy(
+    T_b_a: SE3,
+    prior: SE3,
+    prior_weight: Float[Tensor, "b 6"],
+    in_a: Sightings,
+    in_b: Sightings,
+    *,
+    robust: Float[Tensor, "b 1"],
+    robust_log_z: float = ROBUST_LOG_Z,
+) -> Float[Tensor, " b"]:
+    """What `resect` minimises, of a pose: to choose where to start, or between claims. Arguments as there.
+
+    The miss of `log_z` counts by the weight of its ray.
+    """
+    departure = (prior_weight * (T_b_a @ prior.inverse()).log().square()).sum(-1)
+    costs = _costs(T_b_a, in_a, in_b, robust, robust_log_z)
+    weights = (in_a.weight, in_b.weight)
+    return departure + sum((w * cost).sum(1) * robust[:, 0] ** 2 for w, cost in zip(weights, costs, strict=True))
+
+
 def _parts(T: SE3) -> Float[Tensor, "b 6"]:
     """Translation, and how far the y axis tips (pitch), all turns about it (yaw), and it leans (roll), radians."""
     turn = torch.stack([T.R[..., 2, 1], so3.log(T.R)[..., 1], -T.R[..., 0, 1]], -1)
     return torch.cat([T.t, turn], -1)
 
 
-@torch.no_grad()
-def misfit(
-    T_b_a: SE3, in_a: Sightings, in_b: Sightings, *, robust: Float[Tensor, "b 1"], robust_log_z: float = ROBUST_LOG_Z
-) -> Float[Tensor, " b"]:
-    """How badly a pose fits what is seen: 0 where all fits, 1 where nothing does.
-
-    The mean cost that `resect` minimises (Geman and McClure's, of each sighting below 1), in shares of the weights.
-    """
-    costs = []
-    for T, seen in ((T_b_a, in_a), (T_b_a.inverse(), in_b)):
-        unlikely = _unlikely(_misses(T[:, None].act(seen.point), seen), robust, robust_log_z)
-        share = seen.weight / seen.weight.sum(1, keepdim=True).clamp_min(1e-12)
-        costs.append((share * unlikely / (1 + unlikely)).sum(1))
-    return (costs[0] + costs[1]) / 2
+def _costs(
+    T_b_a: SE3, in_a: Sightings, in_b: Sightings, robust: Tensor, robust_log_z: float
+) -> list[Float[Tensor, "b n"]]:
+    """Of each sighting, from 0 to 1 (Geman and McClure)."""
+    ways = (T_b_a, in_a), (T_b_a.inverse(), in_b)
+    all_ = [_unlikely(_misses(T[:, None].act(seen.point), seen), robust, robust_log_z) for T, seen in ways]
+    return [unlikely / (1 + unlikely) for unlikely in all_]
 
 
 def _misses(p: Float[Tensor, "b n 3"], seen: Sightings) -> Float[Tensor, "b n 3"]:

@@ -46,7 +46,7 @@ class GeometricModel(Model):
     def __init__(self, features: Features, head: GeometryHead) -> None:
         super().__init__()
         self.features, self.head = features, head
-        self.fits, self.seen, self.same = Threshold(2.5, 2.0), Threshold(0.15, 20.0), Threshold(0.4, 10.0)
+        self.fits, self.seen, self.same = Threshold(-1.4, 2.0), Threshold(0.15, 20.0), Threshold(0.4, 10.0)
 
     def look(
         self, image: UInt8[Tensor, "b 3 h w"], features: Float[Tensor, "b c gh gw"], camera: PinholeCamera
@@ -61,8 +61,8 @@ class GeometricModel(Model):
         return self._fits(self.head.relate(a, b, "level"), T_a_b)
 
     def _fits(self, found: Motion, T_claimed: SE3) -> Tensor:
-        """By how much worse the claim fits what is seen than the motion found."""
-        return self.fits(-(found.misfit(T_claimed).clamp_min(0) + 0.01).log())
+        """By how much less likely the claim is than the motion found."""
+        return self.fits(-found.odds(T_claimed).clamp_min(0).log1p())
 
     def box_after(self, a: Look, box: Boxes, camera: PinholeCamera, T_a_b: SE3) -> Boxes:
         return box_after(self.head.extents(a, shares(box, camera)), box, camera, T_a_b)

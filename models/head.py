@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geom import so3
-from geom.resection import Resection, Sightings, align, misfit, resect
+from geom.resection import Resection, Sightings, align, energy, resect
 from geom.se3 import SE3
 from models.precision import exact
 from models.trunk import Compared, Known, Look, Trunk, net, sightings
@@ -36,6 +36,9 @@ _ROBUST_PLACES = 2.0
 """Places by which a match may be off until it counts for a quarter."""
 
 
+_Way = tuple[SE3, Tensor, Sightings, Sightings]
+
+
 @dataclass(frozen=True, eq=False)
 class Motion:
     """The relative pose of two views. Standard deviations are those of Laplace's law: the mean size of errors.
@@ -46,7 +49,8 @@ class Motion:
         rotation_sd, direction_sd: radians; of the turn, and of where the translation points.
         log_length_sd: of the logarithm of its length, which is LEAST_M or more.
         compared: the two views.
-        in_a: places of a, seen by b. in_b: places of b, seen by a.
+        ways: what T_b_a and T_a_b were solved from: a prior pose, its weight, the places of one view as the other sees
+            them, and the other's.
         robust: miss at z = 1 at which a place counts for a quarter.
     """
 
@@ -56,15 +60,13 @@ class Motion:
     direction_sd: Float[Tensor, " b"]
     log_length_sd: Float[Tensor, " b"]
     compared: Compared
-    in_a: Sightings
-    in_b: Sightings
+    ways: tuple[_Way, _Way]
     robust: Float[Tensor, "b 1"]
 
     @exact
-    def misfit(self, T_a_b: SE3) -> Float[Tensor, " b"]:
-        """By how much worse another pose fits what is seen; in shares of the places."""
-        costs = (misfit(T.inverse(), self.in_a, self.in_b, robust=self.robust) for T in (T_a_b, self.T_a_b))
-        return next(costs) - next(costs)
+    def odds(self, T_a_b: SE3) -> Float[Tensor, " b"]:
+        """By how much less likely another pose is than the one found: the ratio's logarithm, twice, about."""
+        return _energy(T_a_b.inverse(), self.ways, self.robust) - _energy(self.T_a_b.inverse(), self.ways, self.robust)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ class GeometryHead(Trunk):
         super().__init__(channels, width, heads, blocks, cross_blocks, match_stride)
         self.pose = net(self.summary_size, 2 * width, 9 + 6)
         self.object = net(4 * width, width, 6)
-        self.log_sd = nn.Parameter(torch.tensor(0.0))
+        self.log_sd, self.log_power = nn.Parameter(torch.tensor(0.0)), nn.Parameter(torch.tensor(3.0).log())
         self.log_doubt = nn.Parameter(torch.full((3,), -1.0))
 
     def relate(self, a: Look, b: Look, known: Known = "nothing") -> Motion:
@@ -118,15 +120,17 @@ class GeometryHead(Trunk):
         """The motion, from what is told from a to b and from b to a: six numbers of a turn, a shift, six of trust."""
         expected = _between(pose_of(ahead[:, :9]), pose_of(behind[:, :9]).inverse())
         ahead_weight, back_weight = (_USUAL_WEIGHT * told[:, 9:].clamp(-4, 4).exp() for told in (ahead, behind))
-        sd = self.log_sd.exp()
-        in_a, in_b = sightings(a, b, compared.there, sd), sightings(b, a, compared.back, sd)
+        told = self.log_sd.exp(), self.log_power.exp()
+        in_a, in_b = sightings(a, b, compared.there, *told), sightings(b, a, compared.back, *told)
         robust = _ROBUST_PLACES / a.places.focal[:, :1]
-        T_b_a = align(in_a, in_b)
-        there = resect(T_b_a, expected.inverse(), back_weight, in_a, in_b, robust=robust, held=held)
-        back = resect(T_b_a.inverse(), expected, ahead_weight, in_b, in_a, robust=robust, held=held)
+        ways = (expected.inverse(), back_weight, in_a, in_b), (expected, ahead_weight, in_b, in_a)
+        start = _likelier(align(in_a, in_b), expected.inverse(), ways, robust)
+        there, back = (
+            resect(one, *way, robust=robust, held=held) for one, way in zip((start, start.inverse()), ways, strict=True)
+        )
         T_a_b = _between(back.T_b_a, there.T_b_a.inverse())
         sds = (_sds(back) + _sds(there)) / 2 * self.log_doubt.exp()
-        return Motion(T_a_b, expected, sds[:, 0], sds[:, 1], sds[:, 2], compared, in_a, in_b, robust)
+        return Motion(T_a_b, expected, sds[:, 0], sds[:, 1], sds[:, 2], compared, ways, robust)
 
     def extents(self, look: Look, box: Float[Tensor, "b n 4"]) -> Extent:
         """Tell how far and thick the objects in boxes are.
@@ -150,6 +154,17 @@ def _between(T: SE3, other: SE3) -> SE3:
     R = so3.midpoint(T.R, other.R)
     back = [(R @ one.inverse().t[..., None])[..., 0] for one in (T, other)]
     return SE3(R, (T.t + other.t - back[0] - back[1]) / 4)
+
+
+def _energy(T_b_a: SE3, ways: tuple[_Way, _Way], robust: Tensor) -> Float[Tensor, " b"]:
+    """Of both directions: with the views swapped it is the same."""
+    return (energy(T_b_a, *ways[0], robust=robust) + energy(T_b_a.inverse(), *ways[1], robust=robust)) / 2
+
+
+def _likelier(T_b_a: SE3, other: SE3, ways: tuple[_Way, _Way], robust: Tensor) -> SE3:
+    is_first = _energy(T_b_a, ways, robust) < _energy(other, ways, robust)
+    R = T_b_a.R.where(is_first[:, None, None], other.R.detach())
+    return SE3(R, T_b_a.t.where(is_first[:, None], other.t.detach()))
 
 
 def _sds(found: Resection) -> Float[Tensor, "b 3"]:

@@ -172,15 +172,16 @@ def _of_matches(a: Look, b: Look, matching: Matching) -> Float[Tensor, "b n five
     return nn.functional.adaptive_avg_pool2d(raster, (a.camera.height, a.camera.width)).flatten(2).mT
 
 
-def sightings(a: Look, b: Look, matching: Matching, sd: Float[Tensor, ""]) -> Sightings:
+def sightings(a: Look, b: Look, matching: Matching, sd: Float[Tensor, ""], power: Float[Tensor, ""]) -> Sightings:
     """The places of a, and where b shows them.
 
     Args:
         sd: of where a sure match is, in places.
+        power: of how sure it is, by which its weight falls.
     """
     ray = rays_of(a.places)
     (log_z, own_sd), (log_z_b, other_sd) = (x.unbind(-1) for x in (a.z_at(ray[..., :2]), b.z_at(matching.ray)))
-    sure = matching.seen.square()
+    sure = matching.seen.clamp_min(1e-4).pow(power)
     weight = sure * (a.places.focal[:, :1] / sd).square()
     return Sightings(
         ray * log_z.exp()[..., None], matching.ray, log_z_b, weight, sure / (own_sd.square() + other_sd.square())

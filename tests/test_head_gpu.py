@@ -12,7 +12,7 @@ from pathlib import Path
 import head_gpu
 import pytest
 import torch
-from head_cases import TINY, room, some
+from head_cases import TINY, room
 
 from models.room_plan import RoomConfig
 from models.stream import RoomPlans
@@ -30,7 +30,7 @@ def test_the_learning_rate_rises_soon_and_is_low_at_the_end() -> None:
 
 
 def test_who_says_that_nothing_moves_is_off_by_the_turn() -> None:
-    pairs = some(room(), slice(0, 6))
+    pairs = room()[0:6]
     found = head_gpu.medians([head_gpu.still(pairs)], ("rotation_deg", "box"))
     turned = torch.rad2deg((0.5 * (pairs.T_a_b.R.diagonal(dim1=1, dim2=2).sum(1) - 1)).clamp(-1, 1).acos())
     assert found["rotation_deg"] == pytest.approx(float(turned.quantile(0.5)), abs=0.1)

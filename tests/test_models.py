@@ -130,14 +130,18 @@ def test_what_is_known_of_a_motion_is_not_looked_for() -> None:
             assert float(one.t[:, 1].abs().max()) < 0.05 and float((1 - one.R[:, 1, 1]).max()) < 0.01
 
 
-def test_claims_are_judged_by_how_well_they_fit_what_is_seen() -> None:
+def test_claims_are_judged_by_how_likely_they_are_beside_the_motion_found() -> None:
     model = built()
     assert isinstance(model, GeometricModel)
     a, b = looks(model, room())
-    found = model.motion(a, b).T_a_b
-    near, far = (found @ SE3.yaw_right(torch.full((len(room()),), angle)) for angle in (0.01, 0.5))
-    assert bool((model.is_motion(a, b, near) > model.is_motion(a, b, far)).all())
-    assert bool((model.is_motion(a, b, found) > 0).all())
+    found = model.head.relate(a, b, "level")
+    claims = [found.T_a_b @ SE3.yaw_right(torch.full((len(room()),), angle)) for angle in (0.0, 0.1, 1.5)]
+    odds, logits = ([one(claim) for claim in claims] for one in (found.odds, lambda T: model.is_motion(a, b, T)))
+    assert float(odds[0].abs().max()) < 1e-3 and bool((logits[0] > 0).all())
+    for likely, logit in zip(odds, logits, strict=True):
+        expected = model.fits(-likely.clamp_min(0).log1p())
+        assert torch.allclose(logit, expected, atol=1e-3)
+    assert float((odds[2] - odds[0]).max()) > 1
 
 
 def test_config_is_read_back_and_refused_where_it_is_not_one() -> None:
