@@ -11,7 +11,7 @@ from typing import Any
 
 from markdown_tables import spread, table
 from tables_check import calibrate, check, check_speed, executed, executed_path, focal
-from tables_head import head, head_peers
+from tables_head import head, head_peers, train_demo
 
 HERE = Path(__file__).parent
 
@@ -296,6 +296,7 @@ def warp_gpu(result: dict[str, Any]) -> str:
 
 SECTIONS = {
     "generate": generate,
+    "train_demo": train_demo,
     "verify": verify,
     "leaks": leaks,
     "score": score,

@@ -116,3 +116,22 @@ def _pairs(run: dict[str, Any]) -> list[str]:
         f"{p['gone_balanced']:.2f}",
         f"{p['claims_right']:.2f}",
     ]
+
+
+def train_demo(result: dict[str, Any]) -> str:
+    """Section on `make train-demo`."""
+    tasks = sorted(task for task in result["head"] if task != "all")
+    constant = {**result["constant"]["tasks"], "all": result["constant"]["all"]}
+    rows = [
+        [name, *(f"{found[task]['corrected']:.2f}" for task in (*tasks, "all"))]
+        for name, found in (("head", result["head"]), ("constant", constant))
+    ]
+    return "\n".join(
+        [
+            "## `make train-demo`\n",
+            f"From nothing to scored answers in {result['seconds'] / 60:.1f} minutes: rooms, training, a test set of "
+            f"{result['head']['all']['n']} questions, answers. The `exact` metric, chance taken off:\n",
+            table(["answers", *tasks, "all"], rows),
+            "`python benchmarks/train_demo.py` writes results/train_demo.json.\n",
+        ]
+    )
