@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from torch.utils.data import Subset
 
@@ -106,7 +108,8 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
     _claim(out, {"model": model.to_dict(), "fit": {k: v for k, v in asdict(how).items() if k not in _FREE}})
     # Its tips are not about what happens here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with only_run(out / SETTINGS):
+    # Of the processes of one run the first alone holds the folder.
+    with nullcontext() if rank() else only_run(out / SETTINGS):
         if (out / WEIGHTS).is_file():
             return _last_metrics(out / METRICS)
         module = HeadModule(model, seed=how.seed, learning_rate=how.learning_rate)
@@ -163,6 +166,11 @@ def _data(model: ModelConfig, how: FitConfig) -> PairData:
         batches_per_epoch=how.batches_per_epoch,
         loader_workers=how.loader_workers,
     )
+
+
+def rank() -> int:
+    """Of this process among those of a run, before there is a trainer to ask."""
+    return rank_zero_only.rank or 0
 
 
 def _last_metrics(path: Path) -> dict[str, Any]:

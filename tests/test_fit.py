@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +109,19 @@ def test_the_same_call_is_done_and_another_is_refused(trained: Path) -> None:
         fit(trained, TINY, replace(HOW, epochs=3), show=False)
     with pytest.raises(ValueError, match="was begun with width = 24, this call has 48"):
         fit(trained, replace(TINY, width=48), HOW, show=False)
+
+
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    """Each on rooms of its own; lightning starts the second one by the same command."""
+    call = "--epochs 1 --batches-per-epoch 2 --rooms-per-batch 1 --size small --image-size 64 48 --accelerator cpu"
+    call += " --devices 2 --strategy ddp --json"
+    command = [sys.executable, "-m", "theodolite", "train", "head", "--out", str(tmp_path / "m"), *call.split()]
+    ran = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert json.loads(ran.stdout)["metrics"]["epoch"] == 0
+    assert load_model(tmp_path / "m")[0] == replace(SIZES["small"], image_size=(64, 48))
+    state = torch.load(tmp_path / "m" / "state" / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 2
 
 
 def test_patience_ends_with_the_best_model_and_the_same_call_is_done(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -66,7 +67,7 @@ class Options(CommonOptions):
 def run(options: Options) -> Outcome:
     """Train; exit status 0 when the model is written."""
     from models.config import SIZES
-    from models.fit import FitConfig, fit
+    from models.fit import FitConfig, fit, rank
 
     model = replace(SIZES[options.size], kind=options.kind, features=options.features)
     model = model if options.image_size is None else replace(model, image_size=options.image_size)
@@ -90,6 +91,8 @@ def run(options: Options) -> Outcome:
         precision=options.precision,
     )
     metrics = fit(options.out, model, how, show=not options.json)
+    if rank():
+        sys.exit(0)  # of several processes the first alone reports
     report = {"out": str(options.out), "metrics": metrics}
     return Outcome("\n".join(_lines(options.out, metrics)), report)
 
