@@ -23,9 +23,9 @@ demo: $(STAMP)
 	$(BIN)/theodolite demo --out data-demo
 
 train-demo: $(STAMP)
-	$(BIN)/theodolite train head --out head-demo/model --size small --rooms 200 --parts 4 --kept-in head-demo/rooms \
-		--epochs 4 --batches-per-epoch 100 --rooms-per-batch 3 --learning-rate 2e-3 --loader-workers 1 --accelerator cpu
-	$(BIN)/theodolite generate --out head-demo/data --num-scenes 12 --seed 1 --image-size 256 256
+	$(BIN)/theodolite train head --out head-demo/model --size small --rooms 150 --parts 4 --kept-in head-demo/rooms \
+		--epochs 4 --batches-per-epoch 75 --rooms-per-batch 3 --learning-rate 2e-3 --loader-workers 1 --accelerator cpu
+	$(BIN)/theodolite generate --out head-demo/data --num-scenes 10 --seed 1 --image-size 256 256
 	$(BIN)/theodolite eval head-demo/model --data head-demo/data --out head-demo/predictions.jsonl
 
 test: $(STAMP)
