@@ -26,8 +26,6 @@ import torch
 from head_peers import IMAGE_SIZE, SCENES, TEST_SEED, scored
 from machine import machine, write_result
 
-from geom import so3
-from geom.boxes import box_iou
 from geom.pose_error import direction_error, pose_auc
 from models.answering import answers
 from models.claims import claimed_motions
@@ -36,6 +34,7 @@ from models.fit import FitConfig, fit
 from models.head import LEAST_M
 from models.losses import cleared
 from models.model import Model, camera_of
+from models.module import errors
 from models.pairs import Pairs
 from models.questions import Asked, read_questions, write_answers
 from models.rooms import RoomConfig, room_pairs
@@ -151,7 +150,7 @@ def pair_errors(model: Model, image_size: tuple[int, int]) -> dict[str, Any]:
         "pairs": len(worst),
         "rotation_deg_median": _round(np.median(all_["rotation_deg"])),
         "direction_deg_median": _round(np.median(all_["direction_deg"][moves])),
-        "translation_share_median": _round(np.median(all_["translation_share"][moves])),
+        "translation_share_median": _round(np.median(all_["translation_share"])),
         "auc_5_10_20": [_round(pose_auc(torch.from_numpy(worst), limit)) for limit in (5.0, 10.0, 20.0)],
         "box_iou_mean": _round(np.mean(all_["box_iou"])),
         "gone_balanced": _round((np.mean(told[gone]) + np.mean(~told[~gone])) / 2),
@@ -172,18 +171,17 @@ def _errors(model: Model, pairs: Pairs, number: int) -> dict[str, torch.Tensor]:
     camera, true = camera_of(pairs), pairs.T_a_b
     a, b = model.views(pairs.image, camera)
     guess = model.motion(a, b)
-    length = true.t.norm(dim=-1)
+    told = {name: torch.tensor(values) for name, values in errors(model, pairs).items()}
     box = pairs.box[:, :, 0].nan_to_num(0.0)
-    boxed = pairs.box.isfinite().all(-1).all(-1)
     clear, seen = cleared(pairs)
     T_claimed, is_true = claimed_motions(pairs, torch.Generator().manual_seed(number))
     return {
-        "rotation_deg": torch.rad2deg(so3.angle(guess.T_a_b.R.mT @ true.R)),
+        "rotation_deg": told["rotation_deg"],
         "rotation_sd_deg": torch.rad2deg(guess.rotation_sd),
         "direction_deg": torch.rad2deg(direction_error(guess.T_a_b.t, true.t)).nan_to_num(90.0),
-        "translation_share": (guess.T_a_b.t - true.t).norm(dim=-1) / length,
-        "length": length,
-        "box_iou": box_iou(model.box_after(a, box, camera, true), pairs.box[:, :, 1])[boxed],
+        "translation_share": told["translation_share"],
+        "length": true.t.norm(dim=-1),
+        "box_iou": 1 - told["box"],
         "gone": ~seen[clear],
         "told_gone": (model.is_visible(a, box, camera, true) <= 0)[clear],
         "claim_right": (model.is_motion(a, b, T_claimed) > 0) == is_true,

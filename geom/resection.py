@@ -148,14 +148,13 @@ def energy(
     in_b: Sightings,
     *,
     robust: Float[Tensor, "b 1"],
-    robust_log_z: float = ROBUST_LOG_Z,
 ) -> Float[Tensor, " b"]:
     """What `resect` minimises, of a pose: to choose where to start, or between claims. Arguments as there.
 
     The miss of `log_z` counts by the weight of its ray.
     """
     departure = (prior_weight * (T_b_a @ prior.inverse()).log().square()).sum(-1)
-    costs = _costs(T_b_a, in_a, in_b, robust, robust_log_z)
+    costs = _costs(T_b_a, in_a, in_b, robust)
     weights = (in_a.weight, in_b.weight)
     return departure + sum((w * cost).sum(1) * robust[:, 0] ** 2 for w, cost in zip(weights, costs, strict=True))
 
@@ -166,12 +165,10 @@ def _parts(T: SE3) -> Float[Tensor, "b 6"]:
     return torch.cat([T.t, turn], -1)
 
 
-def _costs(
-    T_b_a: SE3, in_a: Sightings, in_b: Sightings, robust: Tensor, robust_log_z: float
-) -> list[Float[Tensor, "b n"]]:
+def _costs(T_b_a: SE3, in_a: Sightings, in_b: Sightings, robust: Tensor) -> list[Float[Tensor, "b n"]]:
     """Of each sighting, from 0 to 1 (Geman and McClure)."""
     ways = (T_b_a, in_a), (T_b_a.inverse(), in_b)
-    all_ = [_unlikely(_misses(T[:, None].act(seen.point), seen), robust, robust_log_z) for T, seen in ways]
+    all_ = [_unlikely(_misses(T[:, None].act(seen.point), seen), robust, ROBUST_LOG_Z) for T, seen in ways]
     return [unlikely / (1 + unlikely) for unlikely in all_]
 
 

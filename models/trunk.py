@@ -45,11 +45,6 @@ class Look:
     places: PinholeCamera
     descriptors: Float[Tensor, "b places channels"]
 
-    @property
-    def rays(self) -> Float[Tensor, "b n 3"]:
-        """Of the cells' centres, with z = 1."""
-        return rays_of(self.camera)
-
     def z_at(self, ray: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n two"]:
         """log_z and its standard deviation where rays (x and y at z = 1) meet the picture."""
         size = ray.new_tensor([self.camera.width, self.camera.height])
