@@ -108,7 +108,7 @@ def resect(
     held: Float[Tensor, " 6"] | None = None,
     steps: int = _STEPS,
 ) -> Resection:
-    """Refine the relative pose of two cameras, differentiably.
+    """Refine the relative pose of two cameras, differentiably; `start` gets no gradient.
 
     Minimises the weighted squares of the distances between where points are seen and where the pose puts them, each
     counted less the larger it is (Geman and McClure's weight), and of the departure from a prior pose, which must be
@@ -125,8 +125,8 @@ def resect(
             which it is known that they have no such part.
     """
     held = torch.zeros(6).to(prior_weight) if held is None else held.to(prior_weight)
-    T, H = start, torch.diag_embed(prior_weight)
-    for _ in range(steps):
+
+    def stepped(T: SE3) -> Resection:
         H, g = _normal(T, in_a, robust, robust_log_z)
         H_back, g_back = _normal(T.inverse(), in_b, robust, robust_log_z)
         # exp(xi) on the left of T is exp(-Ad xi) on the left of its inverse, Ad being the inverse's adjoint.
@@ -135,8 +135,15 @@ def resect(
         g = g - (Ad.mT @ g_back[..., None])[..., 0] + prior_weight * (T @ prior.inverse()).log() + held * _parts(T)
         trace = H.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
         H = H + torch.diag_embed((_DAMPING * trace).expand(-1, 6))
-        T = SE3.exp(-torch.linalg.solve(H, g)) @ T
-    return Resection(T, H)
+        return Resection(SE3.exp(-torch.linalg.solve(H, g)) @ T, H)
+
+    # The pose solved for does not hang on where it began, so gradients of the last step are those of the solution:
+    # Bolte, Pauwels and Vaiter, "One-step differentiation of iterative algorithms" (NeurIPS 2023).
+    T = start
+    with torch.no_grad():
+        for _ in range(steps - 1):
+            T = stepped(T).T_b_a
+    return stepped(T)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from geom.pose_error import direction_error
 from geom.se3 import SE3
 from geom.warp import flow, overlap
 from models.head import LEAST_M, Motion
+from models.matching import Matching
 from models.pairs import Pairs
 from models.precision import exact
 from models.trunk import Compared, Look
@@ -98,10 +99,10 @@ def match_losses(compared: Compared, places: PinholeCamera, pairs: Pairs) -> dic
         places: the camera whose pixels are the places.
     """
     ways = (compared.there, pairs), (compared.back, pairs.reversed_())
-    return {"match": torch.stack([_match_loss(matching.log_share, places, one) for matching, one in ways]).mean()}
+    return {"match": torch.stack([_match_loss(matching, places, one) for matching, one in ways]).mean()}
 
 
-def _match_loss(log_share: Float[Tensor, "b n m"], places: PinholeCamera, pairs: Pairs) -> Float[Tensor, ""]:
+def _match_loss(matching: Matching, places: PinholeCamera, pairs: Pairs) -> Float[Tensor, ""]:
     z_a, z_b = at_cells(pairs.z_depth, places.height, places.width).unbind(1)
     T_b_a = pairs.T_a_b.inverse()
     uv = (places.pixel_centers() + flow(z_a, places, T_b_a, places)).flatten(1, 2)
@@ -110,12 +111,11 @@ def _match_loss(log_share: Float[Tensor, "b n m"], places: PinholeCamera, pairs:
     size = uv.new_tensor([places.width, places.height])
     at = torch.minimum(uv.where(is_seen[..., None], 0.5).clamp_min(0.5), size - 0.5) - 0.5
     low = torch.minimum(at.floor(), size - 2)
-    lost = torch.zeros_like(log_share[..., 0])
-    for corner in at.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]]):
-        part = (1 - (at - low - corner).abs()).prod(-1)
-        x, y = (low + corner).long().unbind(-1)
-        lost = lost - part * log_share.gather(-1, (y * places.width + x)[..., None])[..., 0]
-    return _mean(lost.where(is_seen, -log_share[..., -1]), known)
+    corner = at.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
+    part = (1 - ((at - low)[..., None, :] - corner).abs()).prod(-1)
+    x, y = (low[..., None, :] + corner).long().unbind(-1)
+    lost = -(part * matching.log_share.gather(-1, y * places.width + x)).sum(-1)
+    return _mean(lost.where(is_seen, -matching.log_none), known)
 
 
 def at_cells(raster: Float[Tensor, "*b h w"], gh: int, gw: int) -> Float[Tensor, "*b gh gw"]:

@@ -51,13 +51,14 @@ class Matching:
     """Where the places of a picture are seen in another one.
 
     Args:
-        log_share: logarithm of how likely a place of a is seen in each place of b, and last of all, in none.
+        log_share: logarithm of how likely a place of a is seen in each place of b. log_none: in none of them.
         ray: where in b, x and y at z = 1: the mean near the likeliest place.
         seen: how likely there.
         moments: of the two rays of each match.
     """
 
-    log_share: Float[Tensor, "b n m_and_one"]
+    log_share: Float[Tensor, "b n m"]
+    log_none: Float[Tensor, "b n"]
     ray: Float[Tensor, "b n 2"]
     seen: Float[Tensor, "b n"]
     moments: Float[Tensor, "b moments"]
@@ -92,16 +93,17 @@ class Matcher(nn.Module):
             spacing: of the places in b, at z = 1.
         """
         a, b = a.float(), b.float()
-        logits = a[..., :-1] @ b[..., :-1].mT * self.log_sharpness.exp()
-        log_share = torch.cat([logits, a[..., -1:]], -1).log_softmax(-1)
-        share = log_share[..., :-1].exp()
+        logits, none = a[..., :-1] @ b[..., :-1].mT * self.log_sharpness.exp(), a[..., -1]
+        total = torch.logaddexp(logits.logsumexp(-1), none)
+        log_share = logits - total[..., None]
+        share = log_share.exp()
         moments = _monomials(ray_a).mT @ share @ _monomials(ray_b) / a.shape[1]
         # The mean over all places would lie between two that are alike.
         likeliest = ray_b[..., :2].gather(1, share.argmax(-1)[..., None].expand(-1, -1, 2))
         share = share * (torch.cdist(likeliest, ray_b[..., :2]) < _NEIGHBOURS * spacing[:, None, None])
         seen = share.sum(-1)
         ray = share @ ray_b[..., :2] / seen[..., None].clamp_min(1e-6)
-        return Matching(log_share, ray, seen, moments.flatten(1))
+        return Matching(log_share, none - total, ray, seen, moments.flatten(1))
 
 
 def _monomials(ray: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 6"]:

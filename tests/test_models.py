@@ -75,7 +75,8 @@ def test_the_default_head_is_small_and_its_twin_as_large() -> None:
 
 def told(log_share: torch.Tensor) -> Matching:
     b, n, _ = log_share.shape
-    return Matching(log_share, torch.zeros(b, n, 2), torch.zeros(b, n), torch.zeros(b, 36))
+    ray, seen, moments = torch.zeros(b, n, 2), torch.zeros(b, n), torch.zeros(b, 36)
+    return Matching(log_share[..., :-1], log_share[..., -1], ray, seen, moments)
 
 
 def test_matches_told_exactly_lose_least() -> None:
