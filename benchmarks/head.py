@@ -44,7 +44,7 @@ from synth.predictions import score_file
 from synth.prompts import PHRASINGS
 
 HELD_OUT_KINDS = ("armchair", "basket", "floor lamp", "guitar", "refrigerator", "stool")
-STEPS = {1_000: 600, 10_000: 1_500, 100_000: 4_500}
+STEPS = {1_000: 600, 10_000: 1_500, 100_000: 4_000}
 STEPS_OF_TWIN = 1.2
 """A step of the twin takes so much less time; it makes so many more."""
 PARTS, ROOMS_PER_BATCH, OF_A_ROOM = 4, 3, 12
