@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any, Literal
 import lightning
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from torch.utils.data import Subset
 
 from models.confidence import calibrated
@@ -22,13 +20,12 @@ from models.data import PairData
 from models.files import DatasetPairs
 from models.module import HeadModule
 from models.room_plan import RoomConfig
+from models.run_folder import BEST, SETTINGS, Journal, claim, go_on, kept, last_metrics
 from models.stream import HELD_OUT, Parts, RoomPlans, Rooms
 from models.weights import WEIGHTS, save_model
-from synth.files import only_run, write_whole
-from synth.safe_read import read_json
+from synth.files import only_run
 
 WATCHED = "val/loss"
-SETTINGS, METRICS = "train.json", "metrics.jsonl"
 _FREE = ("loader_workers", "accelerator", "devices", "strategy", "kept_in")
 """Settings that may differ when a run goes on: where it runs."""
 _OF_A_ROOM = 12
@@ -105,13 +102,13 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
     Raises:
         ValueError: if a setting does not hold, or another run is writing there.
     """
-    _claim(out, {"model": model.to_dict(), "fit": {k: v for k, v in asdict(how).items() if k not in _FREE}})
+    claim(out, {"model": model.to_dict(), "fit": {k: v for k, v in asdict(how).items() if k not in _FREE}})
     # Its tips are not about what happens here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # Of the processes of one run the first alone holds the folder.
     with nullcontext() if rank() else only_run(out / SETTINGS):
         if (out / WEIGHTS).is_file():
-            return _last_metrics(out / METRICS)
+            return last_metrics(out)
         module = HeadModule(model, seed=how.seed, learning_rate=how.learning_rate)
         trainer = lightning.Trainer(
             default_root_dir=out,
@@ -129,21 +126,17 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
             use_distributed_sampler=False,
             log_every_n_steps=10,
         )
-        last = out / "state" / "last.ckpt"
         data = _data(model, how)
-        # Tensors and plain values alone are read from a state: it may have come from somebody else.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-            trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        go_on(trainer, module, data, out)
         if how.patience is not None:
-            best = torch.load(last.with_name("best.ckpt"), map_location="cpu", weights_only=True)
+            best = torch.load(out / BEST, map_location="cpu", weights_only=True)
             module.load_state_dict(best["state_dict"])
         if trainer.is_global_zero:
             held_out = data.val_dataloader()
             batches = (data.transfer_batch_to_device(batch, module.device, 0) for batch in held_out)
             calibrated(module.model.eval(), batches).save(out)
             save_model(out, model, module.model)
-        return _last_metrics(out / METRICS)
+        return last_metrics(out)
 
 
 def _data(model: ModelConfig, how: FitConfig) -> PairData:
@@ -173,56 +166,8 @@ def rank() -> int:
     return rank_zero_only.rank or 0
 
 
-def _last_metrics(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text().splitlines()[-1])
-
-
-class Journal(Callback):
-    """Keeps what was measured in each epoch, also over interruptions."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Add a line."""
-        if trainer.is_global_zero:
-            numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            with self.path.open("a") as file:
-                file.write(json.dumps({"epoch": trainer.current_epoch, "learning_rate": rate, **numbers}) + "\n")
-
-
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Make the folder ours, or see that it was made by the same settings."""
-    path, mine = out / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode()
-    if path.is_file():
-        there = read_json(path)
-        for part, values in json.loads(mine).items():
-            for name, value in values.items():
-                if (found := there.get(part, {}).get(name)) != value:
-                    raise ValueError(
-                        f"{out} was begun with {name} = {found!r}, this call has {value!r}: use another --out, or the"
-                        " same options"
-                    )
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} must be a new or empty folder, or one that training began in; it holds something else")
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(path, mine)
-
-
 def _callbacks(out: Path, how: FitConfig, show: bool) -> list[Callback]:
-    # Kept at the end of an epoch, where data, random numbers and optimiser are all at a known place.
-    # The folder is ours and a run goes on from its last state, so what lies there is written over.
-    keep = ModelCheckpoint(
-        out / "state",
-        filename="best",
-        monitor=WATCHED,
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    found: list[Callback] = [keep, Journal(out / METRICS)]
+    found: list[Callback] = [kept(out, WATCHED), Journal(out)]
     if how.patience is not None:
         found.append(EarlyStopping(WATCHED, patience=how.patience))
     if show:

@@ -1,0 +1,88 @@
+"""The folder of a training run: what it was begun with, what was measured, and the state to go on from."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from synth.files import write_whole
+from synth.safe_read import read_json
+
+SETTINGS, METRICS = "train.json", "metrics.jsonl"
+BEST = Path("state", "best.ckpt")
+_LAST = Path("state", "last.ckpt")
+
+
+def claim(out: Path, settings: dict[str, Any]) -> None:
+    """Make the folder ours, or see that it was made by the same settings.
+
+    Raises:
+        ValueError: if it was made by others, or holds something else.
+    """
+    path, mine = out / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode()
+    if path.is_file():
+        there = read_json(path)
+        for part, values in json.loads(mine).items():
+            for name, value in values.items():
+                if (found := there.get(part, {}).get(name)) != value:
+                    raise ValueError(
+                        f"{out} was begun with {name} = {found!r}, this call has {value!r}: use another --out, or the"
+                        " same options"
+                    )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} must be a new or empty folder, or one that training began in; it holds something else")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(path, mine)
+
+
+def kept(out: Path, watched: str) -> ModelCheckpoint:
+    """Keeps the last state and the one with the lowest of a measure.
+
+    At the end of an epoch, where data, random numbers and optimiser are all at a known place. The folder is ours and a
+    run goes on from its last state, so what lies there is written over.
+    """
+    return ModelCheckpoint(
+        out / BEST.parent,
+        filename=BEST.stem,
+        monitor=watched,
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+def go_on(
+    trainer: lightning.Trainer, module: lightning.LightningModule, data: lightning.LightningDataModule, out: Path
+) -> None:
+    """Train, from the last state where there is one."""
+    last = out / _LAST
+    # Tensors and plain values alone are read from a state: it may have come from somebody else.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+
+
+def last_metrics(out: Path) -> dict[str, Any]:
+    """What was measured in the last epoch."""
+    return json.loads((out / METRICS).read_text().splitlines()[-1])
+
+
+class Journal(Callback):
+    """Keeps what was measured in each epoch, also over interruptions."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / METRICS
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add a line."""
+        if trainer.is_global_zero:
+            numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            with self.path.open("a") as file:
+                file.write(json.dumps({"epoch": trainer.current_epoch, "learning_rate": rate, **numbers}) + "\n")
