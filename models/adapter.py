@@ -1,0 +1,190 @@
+"""A frozen vision-language model that learns from exact answers: LoRA in its language part, and geometry tokens."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.chat import Question, encoded
+from models.config import ModelConfig
+from models.geometry_tokens import TOKENS, GeometryTokens, Shown, findings, named
+from models.model import Model
+from models.vlm_folder import load_vlm, save_processor, unit_of
+from models.weights import load_model, save_model
+from synth.export import Example
+from synth.files import write_whole
+from synth.safe_read import read_json, read_picture
+
+SETTINGS, LORA, WHOLE, GEOMETRY, HEAD = "adapter.json", "lora", "model", "geometry.safetensors", "head"
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What is put on a vision-language model.
+
+    Args:
+        base: folder of the model, or its name.
+        rank, alpha: of LoRA in every linear layer of the language part; with rank 0 all weights are trained instead,
+            which suits small models.
+        dropout: of LoRA's input.
+        head: folder of the geometry head whose findings are told; None for no geometry tokens.
+    """
+
+    base: str
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    head: str | None = None
+
+
+class Adapter(nn.Module):
+    """See the module.
+
+    Args:
+        vlm: the model, in LoRA's wrapping of peft's where it has LoRA.
+        geometry, head, head_config: soft tokens, the head and what it is made of; None together.
+    """
+
+    def __init__(
+        self,
+        config: AdapterConfig,
+        vlm: Any,
+        processor: Any,
+        geometry: GeometryTokens | None = None,
+        head: Model | None = None,
+        head_config: ModelConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.config, self.vlm, self.processor = config, vlm, processor
+        self.geometry, self.head, self.head_config = geometry, head, head_config
+        self.unit = unit_of(processor, vlm.config.model_type)
+
+    @staticmethod
+    def new(config: AdapterConfig) -> Adapter:
+        """On a model that nothing has been learned for yet; fresh weights are drawn by torch's own random numbers.
+
+        Raises:
+            ImportError, ValueError: as `models.vlm_folder.load_vlm`, or if there is no head in its folder.
+        """
+        from peft import LoraConfig, get_peft_model
+
+        base, processor = load_vlm(config.base)
+        if not config.rank:
+            return _assembled(config, base, base, processor, config.head)
+        lora = LoraConfig(
+            r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=language_layers(base)
+        )
+        return _assembled(config, base, get_peft_model(base, lora), processor, config.head)
+
+    @staticmethod
+    def load(folder: Path) -> Adapter:
+        """One that was saved.
+
+        Raises:
+            ImportError, ValueError: as `new`, or if the folder holds no adapter.
+        """
+        from peft import PeftModel
+        from safetensors.torch import load_file
+
+        if not (folder / SETTINGS).is_file():
+            raise ValueError(f"{folder} holds no adapter: {SETTINGS} is needed, as `train vlm` writes it")
+        try:
+            config = AdapterConfig(**read_json(folder / SETTINGS))
+        except TypeError as error:
+            raise ValueError(f"{folder / SETTINGS} must have the fields of this version: {error}") from None
+        base, processor = load_vlm(config.base if config.rank else str(folder / WHOLE))
+        vlm = PeftModel.from_pretrained(base, str(folder / LORA), is_trainable=True) if config.rank else base
+        made = _assembled(config, base, vlm, processor, str(folder / HEAD) if config.head else None)
+        if made.geometry is not None:
+            made.geometry.load_state_dict(load_file(folder / GEOMETRY))
+        return made
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned, and the head; the base model stays where it is."""
+        from safetensors.torch import save
+
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.config.rank:
+            self.vlm.save_pretrained(str(folder / LORA), save_embedding_layers=False)
+        else:
+            self._save_whole(self.vlm, folder / WHOLE)
+        if self.geometry is not None and self.head is not None and self.head_config is not None:
+            state = {name: value.contiguous().cpu() for name, value in self.geometry.state_dict().items()}
+            write_whole(folder / GEOMETRY, save(state))
+            save_model(folder / HEAD, self.head_config, self.head)
+        write_whole(folder / SETTINGS, (json.dumps(asdict(self.config), indent=1) + "\n").encode())
+
+    def save_merged(self, folder: Path) -> None:
+        """Write the model with LoRA's weights added to its own: a folder that transformers loads without us.
+
+        Its soft tokens need us: without them it knows the pictures alone.
+        """
+        from copy import deepcopy
+
+        self._save_whole(deepcopy(self.vlm).merge_and_unload() if self.config.rank else self.vlm, folder)
+
+    def _save_whole(self, model: Any, folder: Path) -> None:
+        model.save_pretrained(str(folder))
+        save_processor(self.config.base, folder)
+
+    def trained(self, *, with_head: bool) -> dict[str, nn.Parameter]:
+        """What is learned, by name.
+
+        Args:
+            with_head: whether the geometry head goes on learning.
+        """
+        return {
+            name: p for name, p in self.named_parameters() if p.requires_grad and (with_head or name[:5] != "head.")
+        }
+
+    def shown(self, example: Example) -> Shown:
+        """The pictures of a question, for the head."""
+        assert self.head_config is not None
+        K = np.array(example.row[1]["transition"]["K"], np.float64)
+        return Shown.of([read_picture(path) for path in example.pictures], K, self.head_config.image_size)
+
+    def questions(self, examples: Sequence[Example]) -> list[Question]:
+        """Questions in their order; what the head finds in their pictures becomes the table that they name rows of."""
+        if self.geometry is None or self.head is None:
+            return [Question.of(one) for one in examples]
+        self.geometry.table = findings(self.head, [self.shown(one) for one in examples])
+        return [Question.of(one, named(row)) for row, one in enumerate(examples)]
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy of the answers of `models.chat.encoded`."""
+        return self.vlm(**batch).loss
+
+    @torch.no_grad()
+    def answers(self, questions: Sequence[Question], most_tokens: int = 64) -> list[str]:
+        """The likeliest words, all questions at once."""
+        batch = {name: value.to(self.vlm.device) for name, value in encoded(self.processor, questions).items()}
+        made = self.vlm.generate(**batch, max_new_tokens=most_tokens, do_sample=False)
+        said = self.processor.tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+        return [text.strip() for text in said]
+
+
+def language_layers(model: Any) -> str:
+    """The linear layers of a model's language part, as a regular expression of their names."""
+    decoder = model.get_decoder()
+    (name,) = {name for name, module in model.named_modules() if module is decoder}
+    kinds = {inner.rsplit(".", 1)[-1] for inner, module in decoder.named_modules() if isinstance(module, nn.Linear)}
+    return rf"{re.escape(name)}\..*\.({'|'.join(map(re.escape, sorted(kinds)))})"
+
+
+def _assembled(config: AdapterConfig, base: Any, vlm: Any, processor: Any, head: str | None) -> Adapter:
+    if head is None:
+        return Adapter(config, vlm, processor)
+    head_config, model = load_model(Path(head))
+    processor.tokenizer.add_special_tokens({"additional_special_tokens": list(TOKENS)})
+    embedding = base.get_input_embeddings()
+    geometry = GeometryTokens(embedding.weight.shape[1], processor.tokenizer.convert_tokens_to_ids(TOKENS[0]))
+    geometry.attach(embedding)
+    return Adapter(config, vlm, processor, geometry, model, head_config)

@@ -1,0 +1,232 @@
+"""Supervised fine-tuning of a vision-language model on exact answers, with the geometry head's own losses beside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from models.adapter import SETTINGS, Adapter, AdapterConfig
+from models.chat import Question, encoded
+from models.files import DatasetPairs
+from models.geometry_tokens import Shown, findings, named
+from models.pairs import Pairs
+from models.run_folder import SETTINGS as RUN
+from models.run_folder import Journal, claim, go_on, kept, last_metrics
+from models.stream import Onward
+from synth.export import Example, read_examples
+from synth.files import only_run
+from synth.splits import assign_splits
+
+
+@dataclass(frozen=True)
+class SftConfig:
+    """How a vision-language model is fine-tuned. What is not said is as in World2VLM's own recipe (arXiv 2604.26934).
+
+    Args:
+        data: folder of the dataset; a tenth of its scenes is held out.
+        batch_size: questions, on each device. accumulate: batches that make a step.
+        geometry_weight: of the head's own losses, on transitions of the same dataset; 0 keeps the head as it is.
+        devices, strategy, precision, accelerator: lightning's own.
+    """
+
+    data: str
+    epochs: int = 1
+    batch_size: int = 8
+    accumulate: int = 2
+    learning_rate: float = 1e-5
+    geometry_weight: float = 0.0
+    seed: int = 0
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    strategy: str = "auto"
+    precision: str = "32-true"
+
+
+WATCHED = "val/answer"
+_FREE = ("accelerator", "devices", "strategy")
+
+
+@dataclass(eq=False)
+class Batch:
+    """Questions with their answers.
+
+    Args:
+        inputs: of the language model, with labels.
+        shown: the pictures of each question for the head, where there is one.
+        pairs: transitions for the head's own losses.
+    """
+
+    inputs: dict[str, Tensor]
+    shown: list[Shown]
+    pairs: Pairs | None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device; the head moves what it is shown."""
+        inputs = {name: value.to(device) for name, value in self.inputs.items()}
+        return Batch(inputs, self.shown, None if self.pairs is None else self.pairs.to(device))
+
+
+class Lessons(Dataset[Example]):
+    """Examples by number, each with a transition for the head."""
+
+    def __init__(self, adapter: Adapter, examples: Sequence[Example], pairs: Dataset[Pairs] | None, count: int) -> None:
+        self.adapter, self.examples, self.pairs, self.count = adapter, examples, pairs, count
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[Example, Pairs | None]:
+        return self.examples[index], None if self.pairs is None else self.pairs[index % self.count]
+
+    def collated(self, parts: Sequence[tuple[Example, Pairs | None]]) -> Batch:
+        """A batch."""
+        examples = [example for example, _ in parts]
+        tells = self.adapter.geometry is not None
+        questions = [Question.of(one, named(row) if tells else "") for row, one in enumerate(examples)]
+        inputs = encoded(self.adapter.processor, questions, [one.answer for one in examples])
+        pairs = [pair for _, pair in parts if pair is not None]
+        shown = [self.adapter.shown(one) for one in examples] if tells else []
+        return Batch(inputs, shown, Pairs.collate(pairs) if pairs else None)
+
+
+class SftModule(lightning.LightningModule):
+    """An adapter with its optimiser: AdamW, and a cosine after a twentieth of the steps, as in the paper's recipe."""
+
+    def __init__(self, adapter: Adapter, how: SftConfig) -> None:
+        super().__init__()
+        self.adapter, self.how = adapter, how
+        # A state holds what is trained; the rest is read from where it was.
+        self.strict_loading = False
+
+    @property
+    def _trained(self) -> dict[str, torch.nn.Parameter]:
+        return self.adapter.trained(with_head=self.how.geometry_weight > 0)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch."""
+        parts = self._parts(batch)
+        loss = torch.stack(list(parts.values())).sum()
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss must be finite, but in step {self.global_step} it is {parts}")
+        size = len(batch.inputs["input_ids"])
+        self.log_dict({f"loss/{name}": part for name, part in parts.items()}, batch_size=size)
+        self.log("loss", loss, prog_bar=True, batch_size=size)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The loss of answers to held-out questions."""
+        size = len(batch.inputs["input_ids"])
+        self.log("val/answer", self._parts(batch)["answer"], prog_bar=True, batch_size=size, sync_dist=True)
+
+    def _parts(self, batch: Batch) -> dict[str, Tensor]:
+        adapter, parts = self.adapter, {}
+        if adapter.geometry is not None and adapter.head is not None:
+            if batch.pairs is not None and self.how.geometry_weight:
+                rng = torch.Generator().manual_seed(self.global_step)
+                own = adapter.head.losses(batch.pairs, rng).values()
+                parts["geometry"] = self.how.geometry_weight * torch.stack(list(own)).sum()
+            adapter.geometry.table = findings(adapter.head, batch.shown)
+        return {"answer": adapter.loss(batch.inputs)} | parts
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is trained alone."""
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {f"adapter.{name}": state[f"adapter.{name}"] for name in self._trained}
+
+    def configure_optimizers(self) -> Any:
+        """As the class says."""
+        rate = self.how.learning_rate
+        optimizer = torch.optim.AdamW(self._trained.values(), rate, betas=(0.9, 0.95), weight_decay=0.1)
+        steps = max(int(self.trainer.estimated_stepping_batches), 4)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rate, total_steps=steps, pct_start=max(0.05, 2 / steps), cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) -> Mapping[str, Any]:
+    """Fine-tune, or go on with what was interrupted; the folder then holds the adapter (`models.adapter`).
+
+    Returns:
+        What was measured in the last epoch, by lightning's names.
+
+    Raises:
+        ImportError, ValueError: if there is no model, head or dataset, or the folder is another run's.
+    """
+    claim(out, {"adapter": asdict(config), "sft": {k: v for k, v in asdict(how).items() if k not in _FREE}})
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with only_run(out / RUN):
+        if (out / SETTINGS).is_file():
+            return last_metrics(out)
+        with torch.random.fork_rng():
+            torch.manual_seed(how.seed)
+            adapter = Adapter.new(config)
+        trainer = lightning.Trainer(
+            default_root_dir=out,
+            max_epochs=how.epochs,
+            accelerator=how.accelerator,
+            devices=how.devices,
+            strategy=how.strategy,
+            precision=how.precision,  # pyright: ignore[reportArgumentType]
+            accumulate_grad_batches=how.accumulate,
+            logger=False,
+            callbacks=[kept(out, WATCHED), Journal(out), *([TQDMProgressBar()] if show else [])],
+            enable_progress_bar=show,
+            enable_model_summary=False,
+            gradient_clip_val=1.0,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            log_every_n_steps=1,
+        )
+        go_on(trainer, SftModule(adapter, how), _Data(*_lessons(adapter.train(), how), how), out)
+        if trainer.is_global_zero:
+            adapter.save(out)
+        return last_metrics(out)
+
+
+def _lessons(adapter: Adapter, how: SftConfig) -> tuple[Lessons, Lessons]:
+    """To train on, and to look at: whole scenes, the same as `DatasetPairs` splits into."""
+    examples = list(read_examples(Path(how.data), adapter.unit))
+    split = assign_splits((one.scene for one in examples), {"train": 0.9, "held_out": 0.1})
+    pairs, count = None, 0
+    if adapter.head_config is not None and how.geometry_weight:
+        pairs = DatasetPairs(Path(how.data), adapter.head_config.image_size).split()[0]
+        count = len(pairs)
+    train, held_out = ([one for one in examples if split[one.scene] == name] for name in ("train", "held_out"))
+    return Lessons(adapter, train, pairs, count), Lessons(adapter, held_out, None, 0)
+
+
+class _Data(lightning.LightningDataModule):
+    """Batches of lessons; each process has its own, the same whether the run was interrupted or not."""
+
+    def __init__(self, train: Lessons, held_out: Lessons, how: SftConfig) -> None:
+        super().__init__()
+        self.train, self.held_out, self.how = train, held_out, how
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Each question once an epoch, but for those that make no whole batch."""
+        trainer = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        step = self.how.batch_size * world_size
+        per_epoch = max(len(self.train) // step, 1) * step
+        return self._loader(self.train, Onward(per_epoch, len(self.train), self.how.seed, rank, world_size))
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The same each time."""
+        return self._loader(self.held_out, None)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Batches know how to move."""
+        return batch.to(device)
+
+    def _loader(self, lessons: Lessons, sampler: Onward | None) -> DataLoader[Any]:
+        return DataLoader(lessons, self.how.batch_size, sampler=sampler, collate_fn=lessons.collated)
