@@ -114,5 +114,5 @@ def _transformers() -> Any:
 
 def _reason(source: str, error: Exception) -> str:
     said = " ".join(str(error).split())[:300]
-    where = "the folder" if Path(source).is_dir() else "a folder, or the name of a published model;"
-    return f"{source} must be {where} of an image-text model that transformers loads: {said}"
+    what = "the folder" if Path(source).is_dir() else "a folder or the published name"
+    return f"{source} must be {what} of an image-text model that transformers loads: {said}"
