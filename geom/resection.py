@@ -127,6 +127,7 @@ def resect(
     held = torch.zeros(6).to(prior_weight) if held is None else held.to(prior_weight)
 
     def stepped(T: SE3) -> Resection:
+        """One step of Gauss and Newton."""
         H, g = _normal(T, in_a, robust, robust_log_z)
         H_back, g_back = _normal(T.inverse(), in_b, robust, robust_log_z)
         # exp(xi) on the left of T is exp(-Ad xi) on the left of its inverse, Ad being the inverse's adjoint.

@@ -95,7 +95,7 @@ class Adapter(nn.Module):
         from safetensors.torch import load_file
 
         if not (folder / SETTINGS).is_file():
-            raise ValueError(f"{folder} holds no adapter: {SETTINGS} is needed, as `train vlm` writes it")
+            raise ValueError(f"{folder} holds no adapter: {SETTINGS} is needed, as `models.sft` writes it")
         try:
             config = AdapterConfig(**read_json(folder / SETTINGS))
         except TypeError as error:
@@ -145,18 +145,30 @@ class Adapter(nn.Module):
             name: p for name, p in self.named_parameters() if p.requires_grad and (with_head or name[:5] != "head.")
         }
 
-    def shown(self, example: Example) -> Shown:
-        """The pictures of a question, for the head."""
-        assert self.head_config is not None
-        K = np.array(example.row[1]["transition"]["K"], np.float64)
-        return Shown.of([read_picture(path) for path in example.pictures], K, self.head_config.image_size)
+    def shown(self, examples: Sequence[Example]) -> list[Shown]:
+        """The pictures of each question, for the head; none without a head."""
+        if self.head_config is None:
+            return []
+        size, found = self.head_config.image_size, []
+        for one in examples:
+            K = np.array(one.row[1]["transition"]["K"], np.float64)
+            found.append(Shown.of([read_picture(path) for path in one.pictures], K, size))
+        return found
 
     def questions(self, examples: Sequence[Example]) -> list[Question]:
-        """Questions in their order; what the head finds in their pictures becomes the table that they name rows of."""
-        if self.geometry is None or self.head is None:
-            return [Question.of(one) for one in examples]
-        self.geometry.table = findings(self.head, [self.shown(one) for one in examples])
-        return [Question.of(one, named(row)) for row, one in enumerate(examples)]
+        """Questions that name rows of a table by their order, where geometry is told; `tell` makes the table."""
+        tells = self.geometry is not None
+        return [Question.of(one, named(row) if tells else "") for row, one in enumerate(examples)]
+
+    def tell(self, shown: Sequence[Shown]) -> None:
+        """Make the table that questions name rows of: what the head finds in the pictures of each."""
+        if self.geometry is not None and self.head is not None:
+            self.geometry.table = findings(self.head, shown)
+
+    def asked(self, examples: Sequence[Example]) -> list[Question]:
+        """Questions in their order, and the table that they name rows of."""
+        self.tell(self.shown(examples))
+        return self.questions(examples)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of the answers of `models.chat.encoded`."""

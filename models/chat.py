@@ -99,7 +99,7 @@ def encoded(processor: Any, questions: Sequence[Question], answers: Sequence[str
             kinds = [list(row) for row in value]
             made[name] = _raster(kinds, [[0] * len(end) for end in ends], 0, on_left)
         else:
-            made[name] = torch.as_tensor(value) if isinstance(value, Tensor) else _stacked(value)
+            made[name] = value if isinstance(value, Tensor) else _stacked(value)
     return made
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import Subset
 
 from models.confidence import calibrated
@@ -20,10 +16,9 @@ from models.data import PairData
 from models.files import DatasetPairs
 from models.module import HeadModule
 from models.room_plan import RoomConfig
-from models.run_folder import BEST, SETTINGS, Journal, claim, go_on, kept, last_metrics
+from models.run_folder import BEST, claim, go_on, held, last_metrics, trainer_of
 from models.stream import HELD_OUT, Parts, RoomPlans, Rooms
 from models.weights import WEIGHTS, save_model
-from synth.files import only_run
 
 WATCHED = "val/loss"
 _FREE = ("loader_workers", "accelerator", "devices", "strategy", "kept_in")
@@ -103,29 +98,12 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
         ValueError: if a setting does not hold, or another run is writing there.
     """
     claim(out, {"model": model.to_dict(), "fit": {k: v for k, v in asdict(how).items() if k not in _FREE}})
-    # Its tips are not about what happens here.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # Of the processes of one run the first alone holds the folder.
-    with nullcontext() if rank() else only_run(out / SETTINGS):
+    with held(out):
         if (out / WEIGHTS).is_file():
             return last_metrics(out)
         module = HeadModule(model, seed=how.seed, learning_rate=how.learning_rate)
-        trainer = lightning.Trainer(
-            default_root_dir=out,
-            max_epochs=how.epochs,
-            accelerator=how.accelerator,
-            devices=how.devices,
-            strategy=how.strategy,
-            precision=how.precision,  # pyright: ignore[reportArgumentType]
-            logger=False,
-            callbacks=_callbacks(out, how, show),
-            enable_progress_bar=show,
-            enable_model_summary=False,
-            gradient_clip_val=1.0,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            log_every_n_steps=10,
-        )
+        stop = [] if how.patience is None else [EarlyStopping(WATCHED, patience=how.patience)]
+        trainer = trainer_of(out, how, WATCHED, show, callbacks=stop, log_every_n_steps=10)
         data = _data(model, how)
         go_on(trainer, module, data, out)
         if how.patience is not None:
@@ -159,17 +137,3 @@ def _data(model: ModelConfig, how: FitConfig) -> PairData:
         batches_per_epoch=how.batches_per_epoch,
         loader_workers=how.loader_workers,
     )
-
-
-def rank() -> int:
-    """Of this process among those of a run, before there is a trainer to ask."""
-    return rank_zero_only.rank or 0
-
-
-def _callbacks(out: Path, how: FitConfig, show: bool) -> list[Callback]:
-    found: list[Callback] = [kept(out, WATCHED), Journal(out)]
-    if how.patience is not None:
-        found.append(EarlyStopping(WATCHED, patience=how.patience))
-    if show:
-        found.append(TQDMProgressBar(refresh_rate=10))
-    return found

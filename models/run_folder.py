@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
-from synth.files import write_whole
+from synth.files import only_run, write_whole
 from synth.safe_read import read_json
 
 SETTINGS, METRICS = "train.json", "metrics.jsonl"
@@ -54,6 +58,48 @@ def kept(out: Path, watched: str) -> ModelCheckpoint:
         save_last=True,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
+    )
+
+
+def rank() -> int:
+    """Of this process among those of a run, before there is a trainer to ask."""
+    return rank_zero_only.rank or 0
+
+
+def held(out: Path) -> AbstractContextManager[None]:
+    """Keeps other runs out of the folder; of the processes of one run the first alone holds it."""
+    return nullcontext() if rank() else only_run(out / SETTINGS)
+
+
+def trainer_of(
+    out: Path, how: Any, watched: str, show: bool, callbacks: Sequence[Callback] = (), **more: Any
+) -> lightning.Trainer:
+    """What trains: it keeps its states and a journal in the folder, and nothing elsewhere.
+
+    Args:
+        how: has epochs, and lightning's own accelerator, devices, strategy and precision.
+        watched: the measure by which the best state is kept.
+        show: a progress bar.
+        more: other settings of lightning's.
+    """
+    # Its tips are not about what happens here.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    bar = [TQDMProgressBar(refresh_rate=10)] if show else []
+    return lightning.Trainer(
+        default_root_dir=out,
+        max_epochs=how.epochs,
+        accelerator=how.accelerator,
+        devices=how.devices,
+        strategy=how.strategy,
+        precision=how.precision,
+        logger=False,
+        callbacks=[kept(out, watched), Journal(out), *callbacks, *bar],
+        enable_progress_bar=show,
+        enable_model_summary=False,
+        gradient_clip_val=1.0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **more,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,20 +9,17 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from models.adapter import SETTINGS, Adapter, AdapterConfig
-from models.chat import Question, encoded
+from models.chat import encoded
 from models.files import DatasetPairs
-from models.geometry_tokens import Shown, findings, named
+from models.geometry_tokens import Shown
 from models.pairs import Pairs
-from models.run_folder import SETTINGS as RUN
-from models.run_folder import Journal, claim, go_on, kept, last_metrics
+from models.run_folder import claim, go_on, held, last_metrics, trainer_of
 from models.stream import Onward
 from synth.export import Example, read_examples
-from synth.files import only_run
 from synth.splits import assign_splits
 
 
@@ -75,27 +71,25 @@ class Batch:
         return Batch(inputs, self.shown, None if self.pairs is None else self.pairs.to(device))
 
 
-class Lessons(Dataset[Example]):
+class Lessons(Dataset[tuple[Example, Pairs | None]]):
     """Examples by number, each with a transition for the head."""
 
-    def __init__(self, adapter: Adapter, examples: Sequence[Example], pairs: Dataset[Pairs] | None, count: int) -> None:
-        self.adapter, self.examples, self.pairs, self.count = adapter, examples, pairs, count
+    def __init__(self, adapter: Adapter, examples: Sequence[Example], pairs: Subset[Pairs] | None) -> None:
+        self.adapter, self.examples, self.pairs = adapter, examples, pairs
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> tuple[Example, Pairs | None]:
-        return self.examples[index], None if self.pairs is None else self.pairs[index % self.count]
+        return self.examples[index], None if self.pairs is None else self.pairs[index % len(self.pairs)]
 
     def collated(self, parts: Sequence[tuple[Example, Pairs | None]]) -> Batch:
         """A batch."""
         examples = [example for example, _ in parts]
-        tells = self.adapter.geometry is not None
-        questions = [Question.of(one, named(row) if tells else "") for row, one in enumerate(examples)]
-        inputs = encoded(self.adapter.processor, questions, [one.answer for one in examples])
+        answers = [one.answer for one in examples]
+        inputs = encoded(self.adapter.processor, self.adapter.questions(examples), answers)
         pairs = [pair for _, pair in parts if pair is not None]
-        shown = [self.adapter.shown(one) for one in examples] if tells else []
-        return Batch(inputs, shown, Pairs.collate(pairs) if pairs else None)
+        return Batch(inputs, self.adapter.shown(examples), Pairs.collate(pairs) if pairs else None)
 
 
 class SftModule(lightning.LightningModule):
@@ -129,12 +123,10 @@ class SftModule(lightning.LightningModule):
 
     def _parts(self, batch: Batch) -> dict[str, Tensor]:
         adapter, parts = self.adapter, {}
-        if adapter.geometry is not None and adapter.head is not None:
-            if batch.pairs is not None and self.how.geometry_weight:
-                rng = torch.Generator().manual_seed(self.global_step)
-                own = adapter.head.losses(batch.pairs, rng).values()
-                parts["geometry"] = self.how.geometry_weight * torch.stack(list(own)).sum()
-            adapter.geometry.table = findings(adapter.head, batch.shown)
+        if adapter.head is not None and batch.pairs is not None:
+            own = adapter.head.losses(batch.pairs, torch.Generator().manual_seed(self.global_step)).values()
+            parts["geometry"] = self.how.geometry_weight * torch.stack(list(own)).sum()
+        adapter.tell(batch.shown)
         return {"answer": adapter.loss(batch.inputs)} | parts
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -163,30 +155,13 @@ def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) 
         ImportError, ValueError: if there is no model, head or dataset, or the folder is another run's.
     """
     claim(out, {"adapter": asdict(config), "sft": {k: v for k, v in asdict(how).items() if k not in _FREE}})
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with only_run(out / RUN):
+    with held(out):
         if (out / SETTINGS).is_file():
             return last_metrics(out)
         with torch.random.fork_rng():
             torch.manual_seed(how.seed)
             adapter = Adapter.new(config)
-        trainer = lightning.Trainer(
-            default_root_dir=out,
-            max_epochs=how.epochs,
-            accelerator=how.accelerator,
-            devices=how.devices,
-            strategy=how.strategy,
-            precision=how.precision,  # pyright: ignore[reportArgumentType]
-            accumulate_grad_batches=how.accumulate,
-            logger=False,
-            callbacks=[kept(out, WATCHED), Journal(out), *([TQDMProgressBar()] if show else [])],
-            enable_progress_bar=show,
-            enable_model_summary=False,
-            gradient_clip_val=1.0,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            log_every_n_steps=1,
-        )
+        trainer = trainer_of(out, how, WATCHED, show, accumulate_grad_batches=how.accumulate, log_every_n_steps=1)
         go_on(trainer, SftModule(adapter, how), _Data(*_lessons(adapter.train(), how), how), out)
         if trainer.is_global_zero:
             adapter.save(out)
@@ -197,12 +172,11 @@ def _lessons(adapter: Adapter, how: SftConfig) -> tuple[Lessons, Lessons]:
     """To train on, and to look at: whole scenes, the same as `DatasetPairs` splits into."""
     examples = list(read_examples(Path(how.data), adapter.unit))
     split = assign_splits((one.scene for one in examples), {"train": 0.9, "held_out": 0.1})
-    pairs, count = None, 0
+    pairs = None
     if adapter.head_config is not None and how.geometry_weight:
         pairs = DatasetPairs(Path(how.data), adapter.head_config.image_size).split()[0]
-        count = len(pairs)
     train, held_out = ([one for one in examples if split[one.scene] == name] for name in ("train", "held_out"))
-    return Lessons(adapter, train, pairs, count), Lessons(adapter, held_out, None, 0)
+    return Lessons(adapter, train, pairs), Lessons(adapter, held_out, None)
 
 
 class _Data(lightning.LightningDataModule):

@@ -11,8 +11,6 @@ from synth.files import json_bytes, write_whole
 
 _PIXELS = {"qwen2_5_vl": "qwen2.5-vl"}
 """Types of model, as config.json names them, that write boxes in pixels of the resized picture."""
-
-
 _PARTS = ("image_processor", "tokenizer", "video_processor")
 
 
@@ -23,12 +21,11 @@ class Films:
     model_input_names: tuple[str, ...] = ()
 
 
-def load_vlm(source: str, **options: Any) -> tuple[Any, Any]:
-    """A model and its processor.
+def load_vlm(source: str) -> tuple[Any, Any]:
+    """A model, its weights in the precision in which they were saved, and its processor.
 
     Args:
         source: folder of a model, or its name, by which transformers fetches it.
-        options: of transformers' `from_pretrained`; weights are read as they were saved unless `dtype` is given.
 
     Raises:
         ImportError: if transformers is missing; the message says how to install it.
@@ -37,7 +34,7 @@ def load_vlm(source: str, **options: Any) -> tuple[Any, Any]:
     transformers = _transformers()
     try:
         model = transformers.AutoModelForImageTextToText.from_pretrained(
-            source, use_safetensors=True, trust_remote_code=False, **{"dtype": "auto"} | options
+            source, use_safetensors=True, trust_remote_code=False, dtype="auto"
         )
     except Exception as error:  # transformers raises whatever its many loaders do
         raise ValueError(_reason(source, error)) from None

@@ -13,9 +13,10 @@ import tiny_vlms
 import torch
 from head_cases import TINY
 
+from geom.camera import PinholeCamera
 from models.adapter import Adapter, AdapterConfig
 from models.chat import IGNORED, Question, encoded, ending, prompt
-from models.geometry_tokens import DIGITS, FINDINGS, MOST, TOKENS, GeometryTokens, named
+from models.geometry_tokens import DIGITS, FINDINGS, MOST, TOKENS, GeometryTokens, findings, named
 from models.sft import Batch, SftConfig, SftModule, sft
 from models.vlm_folder import load_processor, load_vlm, unit_of
 from models.weights import save_model
@@ -53,7 +54,7 @@ def examples(adapter: Adapter, folder: Path) -> list[Example]:
 def test_the_loss_is_that_of_the_answer_alone_and_of_the_end(folder: Path, family: str) -> None:
     adapter = adapter_of(folder, family)
     some = examples(adapter, folder)
-    questions, tokenizer = adapter.questions(some), adapter.processor.tokenizer
+    questions, tokenizer = adapter.asked(some), adapter.processor.tokenizer
     batch = encoded(adapter.processor, questions, [one.answer for one in some])
     for row, one in enumerate(some):
         label, ids = batch["labels"][row], batch["input_ids"][row]
@@ -70,11 +71,15 @@ def test_pictures_stand_where_the_model_looks_for_them(folder: Path, family: str
     """As many places as the model's own processor makes of each picture, and none of the words' marks is left."""
     adapter = adapter_of(folder, family)
     some = examples(adapter, folder)
-    batch = encoded(adapter.processor, adapter.questions(some))
+    batch = encoded(adapter.processor, adapter.asked(some))
     count = (batch["input_ids"] == adapter.vlm.config.image_token_id).sum(1)
     pictures = torch.tensor([len(one.pictures) for one in some])
-    assert torch.equal(count % pictures, torch.zeros_like(count)) and len(set((count // pictures).tolist())) == 1
-    assert all("<image>" not in question.text for question in adapter.questions(some))
+    assert (
+        int(count.min()) > 0
+        and torch.equal(count % pictures, torch.zeros_like(count))
+        and len(set((count // pictures).tolist())) == 1
+    )
+    assert all("<image>" not in question.text for question in adapter.asked(some))
 
 
 def test_boxes_are_written_in_the_unit_of_the_model(folder: Path) -> None:
@@ -90,23 +95,42 @@ def test_boxes_are_written_in_the_unit_of_the_model(folder: Path) -> None:
 def test_a_question_is_answered_the_same_alone_and_among_others(folder: Path, family: str) -> None:
     adapter = adapter_of(folder, family).eval()
     some = examples(adapter, folder)
-    among = adapter.answers(adapter.questions(some), 6)
-    alone = [adapter.answers(adapter.questions([one]), 6)[0] for one in some]
-    assert among == alone and len(among) == len(some)
+    among = adapter.answers(adapter.asked(some), 6)
+    alone = [adapter.answers(adapter.asked([one]), 6)[0] for one in some]
+    assert among == alone and len(among) == len(some) and any(among)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_geometry_tokens_tell_the_model_what_the_head_finds(folder: Path, family: str) -> None:
-    """Rows of other questions in their place change the loss, and so does each row for itself."""
+    """Rows of other questions in their place change the loss."""
     adapter = adapter_of(folder, family)
     some = examples(adapter, folder)
-    batch = encoded(adapter.processor, adapter.questions(some), [one.answer for one in some])
+    batch = encoded(adapter.processor, adapter.asked(some), [one.answer for one in some])
     assert adapter.geometry is not None
     with torch.no_grad():
         adapter.geometry.out.weight.mul_(50)
         right = adapter.loss(batch)
         adapter.geometry.table = adapter.geometry.table.roll(1, 0)
         assert not torch.isclose(adapter.loss(batch), right, rtol=1e-6)
+
+
+def test_findings_are_what_the_head_tells_of_each_question(folder: Path) -> None:
+    """Also where questions of one picture and of two stand in a batch."""
+    adapter = adapter_of(folder, "smol")
+    some = examples(adapter, folder)
+    shown, head = adapter.shown(some), adapter.head
+    assert head is not None and {len(one.image) for one in shown} == {1, 2}
+    for one, row in zip(shown, findings(head, shown), strict=True):
+        size = one.image.shape[-1], one.image.shape[-2]
+        views = head.views(one.image[None], PinholeCamera(one.K[None], *size))
+        if len(views) == 1:
+            assert not row[:13].any() and not row[29:].any()
+        else:
+            T = head.motion(*views).T_a_b
+            torch.testing.assert_close(row[:9], torch.cat([T.R[0, :, :2].flatten(), T.t[0]]), atol=1e-5, rtol=1e-4)
+            assert row[12] == 1
+        distances = torch.nn.functional.adaptive_avg_pool2d(views[0].log_z, 4).flatten()
+        torch.testing.assert_close(row[13:29], distances, atol=1e-5, rtol=1e-4)
 
 
 def test_a_row_stays_with_its_question_however_a_batch_is_shuffled() -> None:
@@ -142,9 +166,7 @@ def test_what_is_saved_answers_as_what_was_trained(folder: Path, tmp_path: Path,
     loaded = Adapter.load(tmp_path / "a")
     answers = [one.answer for one in some]
     with torch.no_grad():
-        losses = [
-            float(one.eval().loss(encoded(one.processor, one.questions(some), answers))) for one in (adapter, loaded)
-        ]
+        losses = [float(one.eval().loss(encoded(one.processor, one.asked(some), answers))) for one in (adapter, loaded)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     adapter.save_merged(tmp_path / "merged")
     model, processor = load_vlm(str(tmp_path / "merged"))

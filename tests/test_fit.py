@@ -17,9 +17,10 @@ from models.answering import Sure, answers, sure_of
 from models.confidence import Calibration
 from models.config import SIZES
 from models.files import DatasetPairs
-from models.fit import SETTINGS, FitConfig, fit
+from models.fit import FitConfig, fit
 from models.model import camera_of
 from models.questions import read_questions
+from models.run_folder import SETTINGS
 from models.weights import load_model
 from synth.pipeline import GenerateConfig, generate
 from synth.prompts import question_text

@@ -74,76 +74,35 @@ def _text(vocab: int, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def qwen2_5(folder: Path) -> None:
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+def _qwen(folder: Path, family: str, text: dict[str, Any], vision: dict[str, Any], **pictures: Any) -> None:
+    import transformers
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     words = tokenizer(QWEN, QWEN_TEMPLATE, "<|im_end|>", "<|endoftext|>")
-    ids = {
-        name: words.convert_tokens_to_ids(f"<|{name}|>")
-        for name in ("image_pad", "video_pad", "vision_start", "vision_end")
-    }
-    config = Qwen2_5_VLConfig(
-        text_config=_text(
-            len(words), rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
-        ),
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 2,
-            "out_hidden_size": 64,
-            "fullatt_block_indexes": [1],
-            "window_size": 56,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-        },
-        image_token_id=ids["image_pad"],
-        video_token_id=ids["video_pad"],
-        vision_start_token_id=ids["vision_start"],
-        vision_end_token_id=ids["vision_end"],
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+    whole = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64}
+    config = getattr(transformers, f"{family}Config")(
+        text_config=_text(len(words), rope_parameters=rope, **text),
+        vision_config=whole | {"spatial_merge_size": 2} | vision,
+        image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=words.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=words.convert_tokens_to_ids("<|vision_end|>"),
     )
-    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder)
+    getattr(transformers, f"{family}ForConditionalGeneration")(config).save_pretrained(folder)
     words.save_pretrained(folder)
-    Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 112 * 112}).save_pretrained(folder)
+    Qwen2VLImageProcessorPil(**pictures).save_pretrained(folder)
+
+
+def qwen2_5(folder: Path) -> None:
+    vision = {"fullatt_block_indexes": [1], "window_size": 56, "patch_size": 14}
+    _qwen(folder, "Qwen2_5_VL", {}, vision, size={"shortest_edge": 56 * 56, "longest_edge": 112 * 112})
 
 
 def qwen3(folder: Path) -> None:
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
-    words = tokenizer(QWEN, QWEN_TEMPLATE, "<|im_end|>", "<|endoftext|>")
-    ids = {
-        name: words.convert_tokens_to_ids(f"<|{name}|>")
-        for name in ("image_pad", "video_pad", "vision_start", "vision_end")
-    }
-    config = Qwen3VLConfig(
-        text_config=_text(
-            len(words),
-            head_dim=16,
-            rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]},
-        ),
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 2,
-            "out_hidden_size": 64,
-            "deepstack_visual_indexes": [0],
-            "patch_size": 16,
-            "spatial_merge_size": 2,
-            "num_position_embeddings": 64,
-        },
-        image_token_id=ids["image_pad"],
-        video_token_id=ids["video_pad"],
-        vision_start_token_id=ids["vision_start"],
-        vision_end_token_id=ids["vision_end"],
-    )
-    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
-    words.save_pretrained(folder)
-    Qwen2VLImageProcessorPil(size={"shortest_edge": 64 * 64, "longest_edge": 128 * 128}, patch_size=16).save_pretrained(
-        folder
-    )
+    vision = {"deepstack_visual_indexes": [0], "patch_size": 16, "num_position_embeddings": 64}
+    size = {"shortest_edge": 64 * 64, "longest_edge": 128 * 128}
+    _qwen(folder, "Qwen3VL", {"head_dim": 16}, vision, size=size, patch_size=16)
 
 
 def smol(folder: Path) -> None:

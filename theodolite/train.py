@@ -67,7 +67,8 @@ class Options(CommonOptions):
 def run(options: Options) -> Outcome:
     """Train; exit status 0 when the model is written."""
     from models.config import SIZES
-    from models.fit import FitConfig, fit, rank
+    from models.fit import FitConfig, fit
+    from models.run_folder import rank
 
     model = replace(SIZES[options.size], kind=options.kind, features=options.features)
     model = model if options.image_size is None else replace(model, image_size=options.image_size)
