@@ -17,7 +17,7 @@ from torch import Tensor
 
 from geom import SE3, ActionSequence, PinholeCamera, direction_error, forward_warp, rotation_error
 from geom.boxes import clip_box, normalise_box
-from models.nearest_actions import nearest_sequence
+from models.best_actions import said_of
 from models.questions import Box, Public
 from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
 from synth.case import GRID_DEG, GRID_M
@@ -89,7 +89,8 @@ def motion(asked: Public, seen: TwoView) -> Answer | None:
         return None
     elif asked.task_type == "A1":
         T_before_after = SE3.from_translation(T_before_after.t)
-    text = nearest_sequence(T_before_after, asked.num_actions).text()
+    known = "turn" if asked.task_type == "A2" else "move" if asked.task_type == "A1" else "level"
+    text = said_of(T_before_after, asked.num_actions, known, "theodolite").text()
     return MotionAnswer(text, (text,))
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from geom.boxes import normalise_box
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
+from models.best_actions import Spread, said_of
 from models.confidence import Calibration, decision_chance, motion_chance
-from models.model import Model
-from models.nearest_actions import nearest_sequence
+from models.model import Guess, Model
 from models.questions import Asked, Public
 from models.trunk import Known, Look
 from synth.answers import Answer, BoxAnswer, ClaimAnswer, IdentityAnswer, MotionAnswer, VisibilityAnswer
@@ -32,11 +32,12 @@ _Said = tuple[Answer, float]
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Questions of one task with equally many pictures, as a model looks at them."""
+    """Questions of one task with equally many pictures, as a model looks at them, and the motions that they are of."""
 
     asked: list[Public]
     looks: list[Look]
     camera: PinholeCamera
+    preset: str
 
     @property
     def told(self) -> SE3:
@@ -83,15 +84,18 @@ def answers(
     image_size: tuple[int, int],
     batch_size: int = BATCH,
     sure: Sure | None = None,
+    preset: str = "theodolite",
 ) -> list[Answer | None]:
     """Answer questions, in their order; None where it is not sure enough.
 
     Args:
         image_size: width and height of the pictures that the model looks at; those of the questions are resized.
         sure: None to answer always.
+        preset: of which motions are asked about, or any (`models.best_actions.said_of`).
 
     Raises:
-        ValueError: if a picture cannot be read, or the model does not say how sure it is of a motion.
+        ValueError: if a picture cannot be read, the model does not say how sure it is of a motion, or there is no such
+            preset.
     """
     groups: dict[tuple[str, int], list[int]] = defaultdict(list)
     for place, one in enumerate(questions):
@@ -100,18 +104,23 @@ def answers(
     for places in groups.values():
         for start in range(0, len(places), batch_size):
             part = places[start : start + batch_size]
-            said = answered(model, [questions[place].public() for place in part], image_size, sure)
+            said = answered(model, [questions[place].public() for place in part], image_size, sure, preset)
             found |= dict(zip(part, said, strict=True))
     return [found[place] for place in range(len(questions))]
 
 
 @torch.no_grad()
 def answered(
-    model: Model, asked: Sequence[Public], image_size: tuple[int, int], sure: Sure | None = None
+    model: Model,
+    asked: Sequence[Public],
+    image_size: tuple[int, int],
+    sure: Sure | None = None,
+    preset: str = "theodolite",
 ) -> list[Answer | None]:
     """Answers to questions of one task, with equally many pictures each, all at once."""
     task = asked[0].task_type
-    said = list(_ANSWER[task](model, _looked_at(model, asked, image_size), Calibration() if sure is None else sure.by))
+    batch = _looked_at(model, asked, image_size, preset)
+    said = list(_ANSWER[task](model, batch, Calibration() if sure is None else sure.by))
     if sure is None:
         return [answer for answer, _ in said]
     if any(math.isnan(chance) for _, chance in said):
@@ -119,13 +128,13 @@ def answered(
     return [answer if chance >= sure.least else None for answer, chance in said]
 
 
-def _looked_at(model: Model, asked: Sequence[Public], image_size: tuple[int, int]) -> _Batch:
+def _looked_at(model: Model, asked: Sequence[Public], image_size: tuple[int, int], preset: str) -> _Batch:
     device = next(model.parameters()).device
     pictures = np.stack([[resized(picture, image_size) for picture in one.pictures] for one in asked])
     K = torch.stack([one.camera.resize(*image_size).K for one in asked]).float().to(device)
     camera = PinholeCamera(K, *image_size)
     image = torch.from_numpy(pictures).permute(0, 1, 4, 2, 3).to(device)
-    return _Batch(list(asked), model.views(image, camera), camera)
+    return _Batch(list(asked), model.views(image, camera), camera, preset)
 
 
 def resized(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "hs ws 3"]:
@@ -141,11 +150,21 @@ _KNOWN: dict[str, Known] = {"A1": "move", "A2": "turn", "A3": "level", "D3": "le
 
 def _motions(model: Model, batch: _Batch, by: Calibration) -> Iterator[_Said]:
     a, b = batch.looks
-    guess = model.motion(a, b, _KNOWN[batch.asked[0].task_type])
+    known = _KNOWN[batch.asked[0].task_type]
+    guess = model.motion(a, b, known)
     T_a_b = guess.T_a_b.to("cpu", torch.float64)
     for place, one in enumerate(batch.asked):
-        said = nearest_sequence(T_a_b[place], one.num_actions)
+        said = said_of(T_a_b[place], one.num_actions, known, batch.preset, _spread(guess, place, by))
         yield MotionAnswer(said.text(), ()), motion_chance(said, guess, place, by)
+
+
+def _spread(guess: Guess, place: int, by: Calibration) -> Spread | None:
+    """How far off the model says it may be; None if it does not say."""
+    told = [float(sd[place]) for sd in (guess.rotation_sd, guess.direction_sd, guess.log_length_sd)]
+    factors = (by.rotation, by.direction, by.log_length)
+    if any(map(math.isnan, told)):
+        return None
+    return Spread(*(sd * factor for sd, factor in zip(told, factors, strict=True)))
 
 
 def _claims(model: Model, batch: _Batch, by: Calibration) -> Iterator[_Said]:

@@ -27,7 +27,7 @@ TASK_TYPES = (*MOTION_TASKS, *YES_NO_TASKS, "D1")
 
 FREE_FALL = 0.2
 """A miss by this share of the size asked scores 0."""
-_NOTHING = 1e-6
+NOTHING = 1e-6
 """A miss below this, metres or degrees, is rounding."""
 
 
@@ -160,7 +160,7 @@ def _path(actions: ActionSequence) -> tuple[PlanarPose, float, float]:
 
 
 def _falling(miss: float, size: float) -> float:
-    if miss <= _NOTHING:
+    if miss <= NOTHING:
         return 1.0
     return max(0.0, 1.0 - miss / (FREE_FALL * size)) if size else 0.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from theodolite.console import Outcome
 from theodolite.options import CommonOptions, in_words_of
@@ -26,6 +27,8 @@ class Options(CommonOptions):
     """horizontal field of view of the pictures, degrees: without it no picture tells metres or degrees"""
     undecided_below: float = 0.0
     """chance of being right, 0 to 1, below which the answer is undecided (boxes are always answered)"""
+    preset: Literal["theodolite", "svc", "svc_teacher", "hy", "any"] = "theodolite"
+    """motions that questions are of, as for generate; any = whatever ends nearest to the measured pose"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,6 +58,6 @@ def run(options: Options) -> Outcome:
     public = Public(task, variant, asked, pictures, camera.K.numpy(), (width, height))
     with in_words_of(Options):
         sure = sure_of(options.model, options.undecided_below)
-    (answer,) = answered(model, [public], config.image_size, sure)
+    (answer,) = answered(model, [public], config.image_size, sure, options.preset)
     text = UNDECIDED if answer is None else answer_text(task, variant, answer, asked)
     return Outcome(text, {"task_type": task, "variant": variant, "asked": asked, "answer": text})

@@ -27,6 +27,8 @@ class Options(CommonOptions):
     """exact or world2vlm, as for score"""
     undecided_below: float = 0.0
     """chance of being right, 0 to 1, below which an answer is undecided (boxes are always answered)"""
+    preset: Literal["theodolite", "svc", "svc_teacher", "hy", "any"] = "theodolite"
+    """motions that questions are of, as for generate; any = whatever ends nearest to the measured pose"""
     device: str = "cpu"
     """torch's: cpu, cuda"""
 
@@ -43,7 +45,7 @@ def run(options: Options) -> Outcome:
     questions = read_questions(options.data)
     with in_words_of(Options):
         sure = sure_of(options.model, options.undecided_below)
-    said = answers(model.to(options.device), questions, config.image_size, sure=sure)
+    said = answers(model.to(options.device), questions, config.image_size, sure=sure, preset=options.preset)
     write_answers(options.out, zip(questions, said, strict=True))
     report = score_file(options.out, options.data, options.metric, seed=options.seed)
     return Outcome("\n".join(report_lines(report)), report)
