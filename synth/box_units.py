@@ -64,6 +64,12 @@ class BoxUnit:
         x1, y1, x2, y2 = (min(max(round(v / size * most), 0), most) for v, most, size in sizes)
         return x1, y1, x2, y2
 
+    def pixels(self, box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
+        """A box of this unit in true pixels of an image of so many."""
+        sizes = zip(box, self.scale(width, height) * 2, (width, height) * 2, strict=True)
+        x1, y1, x2, y2 = (v / most * size for v, most, size in sizes)
+        return x1, y1, x2, y2
+
 
 THOUSANDTHS = BoxUnit("in thousandths of the image width and height")
 

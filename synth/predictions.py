@@ -12,6 +12,7 @@ from typing import Any
 from synth import exact, reward_world2vlm
 from synth.box_units import THOUSANDTHS, BoxUnit
 from synth.dataset import find_subsets, read_lines, read_rows, tasks_file
+from synth.samples import Said
 from synth.scoring import Graded, count_reasons, difficulty, summarise
 from synth.workers import run_jobs
 
@@ -81,6 +82,32 @@ def score_file(
         "shortened": sum("note" in row for row in scores),
         "unanswered": dict(unanswered),
     }
+
+
+def read_said(path: Path, data: Path, unit: BoxUnit = THOUSANDTHS) -> dict[str, Said]:
+    """What a file of predictions says to the questions of a dataset, by their ids, with exact scores, to be shown.
+
+    Raises:
+        ValueError: as `score_file`.
+    """
+    scores = score_file(path, data, "exact", unit=unit)["scores"]
+    said = {
+        row["id"]: (row.get("response"), found)
+        for row, found in zip(_read_predictions(path, data), scores, strict=True)
+    }
+    return {
+        task["id"]: _said(task, proof, *said[task["id"]], unit)
+        for subset in find_subsets(data)
+        for task, proof in read_rows(subset)
+        if task["id"] in said
+    }
+
+
+def _said(task: dict[str, Any], proof: dict[str, Any], response: Any, found: dict[str, Any], unit: BoxUnit) -> Said:
+    box = exact.read("D1", proof["variant"], response) if task["task_type"] == "D1" and "reason" not in found else None
+    size = proof["transition"]["image_size"]
+    box_px = unit.pixels(box, *size) if isinstance(box, tuple) else None
+    return Said(str(response), found["overall"], found.get("reason", ""), box_px)
 
 
 _CHUNK = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,29 @@ _QUALITY = 72
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a model said to a question.
+
+    Args:
+        score: by the exact metric, 0 to 1.
+        unread: why nothing could be read, if so.
+        box_px: of an answer that is a box, pixels of the second view.
+    """
+
+    response: str
+    score: float
+    unread: str = ""
+    box_px: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Sample:
-    """A question with its proof, and the subset's folder that both lie in."""
+    """A question with its proof, and the subset's folder that both lie in; and what a model said, where it is known."""
 
     subset: Path
     task: dict[str, Any]
     proof: dict[str, Any]
+    said: Said | None = None
 
     @property
     def frames(self) -> tuple[str, str]:
@@ -36,8 +53,11 @@ class Sample:
         return before, after
 
 
-def pick_samples(root: Path, limit: int) -> tuple[list[Sample], int]:
+def pick_samples(root: Path, limit: int, among: Container[str] | None = None) -> tuple[list[Sample], int]:
     """At most `limit` samples, evenly over tasks, then subsets, then lines; and how many there are in all.
+
+    Args:
+        among: ids of questions that there are to pick from; None for all.
 
     Raises:
         ValueError: if there is no dataset, a line is not of the form that the page reads, or tasks and proofs do not
@@ -46,7 +66,9 @@ def pick_samples(root: Path, limit: int) -> tuple[list[Sample], int]:
     groups: dict[tuple[str, Path], list[int]] = defaultdict(list)
     for subset in find_subsets(root):
         for number, row in read_lines(tasks_file(subset)):
-            groups[_task_type(subset, number, row), subset].append(number)
+            task = _task_type(subset, number, row)
+            if among is None or row["id"] in among:
+                groups[task, subset].append(number)
     wanted = _wanted_lines({key: groups[key] for key in sorted(groups)}, limit)
     samples = [sample for subset in sorted(wanted) for sample in _samples(subset, wanted[subset])]
     return sorted(samples, key=lambda s: s.task["task_type"]), sum(map(len, groups.values()))

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from synth.drawings import PARTS, boxes_svg, motion_svg, shares_html
 from synth.files import write_whole
 from synth.page import Html, join, page, tag, void
-from synth.samples import Sample, pick_samples, picture_uri
+from synth.samples import Said, Sample, pick_samples, picture_uri
 
 LAYERS = {
     "question": "box in the question",
@@ -22,18 +23,25 @@ LAYERS = {
     "amodal": "whole object",
     "visible": "its visible pixels",
 }
+SAID = {"said": "box that the model says"}
 KEYS = {"j": "next", "k": "previous", "p": "proof", "/": "search", "t": "light or dark"}
 _MAX_SIDE = 448
 _LINE = 96
 
 
-def write_view(root: Path, out: Path, *, limit: int = 200) -> tuple[int, int]:
+def write_view(root: Path, out: Path, *, limit: int = 200, said: Mapping[str, Said] | None = None) -> tuple[int, int]:
     """Write the page of a dataset to one file; returns how many samples it shows, and of how many.
+
+    Args:
+        said: what a model said, by the ids of questions (`synth.predictions.read_said`): the page then shows these
+            questions alone, each with answer and score.
 
     Raises:
         ValueError: if `root` holds no dataset, or a row or a picture of it cannot be read.
     """
-    samples, total = pick_samples(root, limit)
+    samples, total = pick_samples(root, limit, said)
+    if said is not None:
+        samples = [replace(sample, said=said[sample.task["id"]]) for sample in samples]
     write_whole(out, view_page(root.resolve().name, samples, total).encode())
     return len(samples), total
 
@@ -94,7 +102,7 @@ def _toolbar(samples: Sequence[Sample]) -> Html:
             data_theme_switch=True,
         ),
         tag("span", data_count=True, class_="count dim small", aria_live="polite"),
-        _legend(),
+        _legend(samples),
         class_="toolbar",
         aria_label="filter",
     )
@@ -109,7 +117,8 @@ def _select(field: str, title: str, values: Sequence[str]) -> Html:
     return tag("select", *options, data_filter=field, aria_label=field)
 
 
-def _legend() -> Html:
+def _legend(samples: Sequence[Sample]) -> Html:
+    layers = LAYERS | (SAID if any(sample.said for sample in samples) else {})
     labels = [
         tag(
             "label",
@@ -117,7 +126,7 @@ def _legend() -> Html:
             tag("span", class_=f"swatch {layer}"),
             text,
         )
-        for layer, text in LAYERS.items()
+        for layer, text in layers.items()
     ]
     parts = [tag("label", tag("span", class_=f"swatch {PARTS[part]}", style="border:0"), part) for part in PARTS]
     return tag("span", *labels, *parts, class_="legend")
@@ -180,6 +189,8 @@ def _boxes(sample: Sample, index: int) -> Iterator[tuple[str, str, Sequence[floa
     for box in sample.proof.get("boxes", ()):
         if box["image"] == index:
             yield ("answer" if box["role"] == "answer" else "question"), box["role"], box["box_px"]
+    if index == 1 and sample.said is not None and sample.said.box_px is not None:
+        yield "said", "model", sample.said.box_px
 
 
 def _shares(sample: Sample) -> Html | None:
@@ -202,9 +213,16 @@ def _talk(sample: Sample) -> Html:
         "div",
         tag("section", tag("h3", "Question"), tag("div", _with_slots(question), class_="question")),
         tag("section", tag("h3", "Answer"), tag("div", answer, class_="reply")),
+        None if sample.said is None else _said(sample.said),
         _margins(sample),
         class_="stack",
     )
+
+
+def _said(said: Said) -> Html:
+    verdict = f"score {said.score:.2f}" + (f": {said.unread}" if said.unread else "")
+    reply = tag("div", said.response or "(nothing)", class_="reply said")
+    return tag("section", tag("h3", "What the model says"), reply, tag("p", verdict, class_="dim small"))
 
 
 def _with_slots(question: str) -> Html:

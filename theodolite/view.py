@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from theodolite.console import Outcome, check_dataset_folder, check_out_file
 from theodolite.options import CommonOptions
@@ -21,6 +22,14 @@ class Options(CommonOptions):
     """file of the page (default: view.html in the dataset's folder)"""
     limit: int = 200
     """most samples on the page, picked evenly over the tasks"""
+    predictions: Path | None = None
+    """answers of a model, as `eval` writes them: the page shows these questions, each with answer and score"""
+    model_family: Literal["generic", "qwen2-vl", "qwen2.5-vl", "qwen3-vl"] = "generic"
+    """whose unit the boxes in the predictions are in, as for score"""
+    min_pixels: int | None = None
+    """as for convert"""
+    max_pixels: int | None = None
+    """as for convert"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,8 +42,12 @@ def run(options: Options) -> Outcome:
     check_dataset_folder(options.dir)
     out = options.out or options.dir / "view.html"
     check_out_file(out)
+    from synth.box_units import box_unit
+    from synth.predictions import read_said
     from synth.view import write_view
 
-    shown, total = write_view(options.dir, out, limit=options.limit)
+    unit = box_unit(options.model_family, options.min_pixels, options.max_pixels)
+    said = None if options.predictions is None else read_said(options.predictions, options.dir, unit)
+    shown, total = write_view(options.dir, out, limit=options.limit, said=said)
     payload = {"page": str(out), "shown": shown, "samples": total, "bytes": out.stat().st_size}
     return Outcome(f"{out}: {shown} of {total} samples", payload)
