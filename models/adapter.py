@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from torch import Tensor, nn
 
 from models.chat import Question, encoded
@@ -43,6 +44,13 @@ class AdapterConfig:
     alpha: int = 32
     dropout: float = 0.0
     head: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank < 0 or self.alpha < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"rank must be 0 or more, alpha 1 or more and dropout from 0 to below 1, got {self.rank}, {self.alpha}"
+                f" and {self.dropout:g}"
+            )
 
 
 class Adapter(nn.Module):
@@ -105,7 +113,7 @@ class Adapter(nn.Module):
         made = _assembled(config, base, vlm, processor, str(folder / HEAD) if config.head else None)
         if made.geometry is not None:
             made.geometry.load_state_dict(load_file(folder / GEOMETRY))
-        return made
+        return made.eval()
 
     def save(self, folder: Path) -> None:
         """Write what was learned, and the head; the base model stays where it is."""
@@ -170,6 +178,34 @@ class Adapter(nn.Module):
         self.tell(self.shown(examples))
         return self.questions(examples)
 
+    def answer(
+        self, text: str, pictures: Sequence[Path], K: Float64[np.ndarray, "3 3"] | None, most_tokens: int = 64
+    ) -> str:
+        """One answer to a question in any words.
+
+        Args:
+            K: of the pictures, pixels; the head needs it.
+        """
+        name = ""
+        if self.head_config is not None:
+            assert K is not None
+            self.tell([Shown.of([read_picture(path) for path in pictures], K, self.head_config.image_size)])
+            name = named(0)
+        return self.answers([Question(text, tuple(pictures), name)], most_tokens)[0]
+
+    @property
+    def unspoken(self) -> list[int]:
+        """Tokens that no answer has: places of pictures, and names of rows."""
+        tokens = [] if self.geometry is None else self.processor.tokenizer.convert_tokens_to_ids(list(TOKENS))
+        return [self.vlm.config.image_token_id, *tokens]
+
+    @property
+    def _ends(self) -> list[int]:
+        """Tokens that end an answer: the model's, and the tokenizer's, which its template writes."""
+        told = self.vlm.generation_config.eos_token_id
+        of_model = told if isinstance(told, list) else [] if told is None else [told]
+        return sorted({*of_model, self.processor.tokenizer.eos_token_id})
+
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of the answers of `models.chat.encoded`."""
         return self.vlm(**batch).loss
@@ -178,7 +214,13 @@ class Adapter(nn.Module):
     def answers(self, questions: Sequence[Question], most_tokens: int = 64) -> list[str]:
         """The likeliest words, all questions at once."""
         batch = {name: value.to(self.vlm.device) for name, value in encoded(self.processor, questions).items()}
-        made = self.vlm.generate(**batch, max_new_tokens=most_tokens, do_sample=False)
+        made = self.vlm.generate(
+            **batch,
+            max_new_tokens=most_tokens,
+            do_sample=False,
+            suppress_tokens=self.unspoken,
+            eos_token_id=self._ends,
+        )
         said = self.processor.tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
         return [text.strip() for text in said]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ IGNORED = -100
 _PICTURE = "<image>"
 """Stands for a picture in the words of a dataset."""
 
+Picture = Path | bytes | Image.Image
+"""The file of a picture, what such a file holds, or the picture."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -25,12 +29,12 @@ class Question:
 
     Args:
         text: in words, without marks for the pictures: these come first.
-        pictures: files.
+        pictures: in the order in which they are shown.
         geometry: tokens that name what a geometry head finds in them (`models.geometry_tokens.named`), or nothing.
     """
 
     text: str
-    pictures: tuple[Path, ...]
+    pictures: tuple[Picture, ...]
     geometry: str = ""
 
     @staticmethod
@@ -45,7 +49,13 @@ class Question:
 
     def opened(self) -> list[Image.Image]:
         """The pictures."""
-        return [Image.open(path).convert("RGB") for path in self.pictures]
+        return [_opened(picture).convert("RGB") for picture in self.pictures]
+
+
+def _opened(picture: Picture) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture
+    return Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
 
 
 def prompt(processor: Any, question: Question) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class SftConfig:
         data: folder of the dataset; a tenth of its scenes is held out.
         batch_size: questions, on each device. accumulate: batches that make a step.
         geometry_weight: of the head's own losses, on transitions of the same dataset; 0 keeps the head as it is.
+        loader_workers: processes that read pictures.
         devices, strategy, precision, accelerator: lightning's own.
     """
 
@@ -40,15 +41,26 @@ class SftConfig:
     accumulate: int = 2
     learning_rate: float = 1e-5
     geometry_weight: float = 0.0
+    loader_workers: int = 0
     seed: int = 0
     accelerator: str = "auto"
     devices: int | str = "auto"
     strategy: str = "auto"
     precision: str = "32-true"
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.learning_rate <= 0 or self.geometry_weight < 0:
+            raise ValueError(
+                "learning_rate must be above 0 and geometry_weight 0 or more, got"
+                f" {self.learning_rate:g} and {self.geometry_weight:g}"
+            )
+
 
 WATCHED = "val/answer"
-_FREE = ("accelerator", "devices", "strategy")
+_FREE = ("accelerator", "devices", "strategy", "loader_workers")
 
 
 @dataclass(eq=False)
@@ -100,6 +112,19 @@ class SftModule(lightning.LightningModule):
         self.adapter, self.how = adapter, how
         # A state holds what is trained; the rest is read from where it was.
         self.strict_loading = False
+        self._still: list[torch.nn.Parameter] = []
+
+    def setup(self, stage: str) -> None:
+        """Let no process wait for gradients of a head that no loss reaches."""
+        if self.adapter.head is not None and not self.how.geometry_weight:
+            self._still = [p for p in self.adapter.head.parameters() if p.requires_grad]
+        for p in self._still:
+            p.requires_grad_(False)
+
+    def teardown(self, stage: str) -> None:
+        """Leave the head as it was."""
+        for p in self._still:
+            p.requires_grad_(True)
 
     @property
     def _trained(self) -> dict[str, torch.nn.Parameter]:
@@ -169,14 +194,19 @@ def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) 
 
 
 def _lessons(adapter: Adapter, how: SftConfig) -> tuple[Lessons, Lessons]:
-    """To train on, and to look at: whole scenes, the same as `DatasetPairs` splits into."""
-    examples = list(read_examples(Path(how.data), adapter.unit))
-    split = assign_splits((one.scene for one in examples), {"train": 0.9, "held_out": 0.1})
+    train, held_out = train_and_held_out(read_examples(Path(how.data), adapter.unit))
     pairs = None
     if adapter.head_config is not None and how.geometry_weight:
         pairs = DatasetPairs(Path(how.data), adapter.head_config.image_size).split()[0]
-    train, held_out = ([one for one in examples if split[one.scene] == name] for name in ("train", "held_out"))
     return Lessons(adapter, train, pairs), Lessons(adapter, held_out, None)
+
+
+def train_and_held_out(examples: Iterable[Example]) -> tuple[list[Example], list[Example]]:
+    """Whole scenes, the same as `DatasetPairs` splits into; a tenth is held out."""
+    every = list(examples)
+    split = assign_splits((one.scene for one in every), {"train": 0.9, "held_out": 0.1})
+    train, held_out = ([one for one in every if split[one.scene] == name] for name in ("train", "held_out"))
+    return train, held_out
 
 
 class _Data(lightning.LightningDataModule):
@@ -203,4 +233,11 @@ class _Data(lightning.LightningDataModule):
         return batch.to(device)
 
     def _loader(self, lessons: Lessons, sampler: Onward | None) -> DataLoader[Any]:
-        return DataLoader(lessons, self.how.batch_size, sampler=sampler, collate_fn=lessons.collated)
+        return DataLoader(
+            lessons,
+            self.how.batch_size,
+            sampler=sampler,
+            collate_fn=lessons.collated,
+            num_workers=self.how.loader_workers,
+            persistent_workers=self.how.loader_workers > 0,
+        )

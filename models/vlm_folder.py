@@ -75,16 +75,22 @@ def _without_films(cls: type) -> type:
                 return Films
             return super().check_argument_for_proper_class(argument_name, argument)
 
+        def save_pretrained(self, save_directory: Any, **_: Any) -> None:
+            """Write the parts that there are, as trainers do with each state."""
+            _write(self, Path(save_directory))
+
     Processor.__name__ = cls.__name__
     return Processor
 
 
 def save_processor(source: str, folder: Path) -> None:
     """Write what turns words and pictures into a model's inputs into its folder, as it is where the model came from."""
-    transformers = _transformers()
-    processor = load_processor(source)
-    for part in (transformers.AutoTokenizer, transformers.AutoImageProcessor):
-        part.from_pretrained(source).save_pretrained(folder)
+    _write(load_processor(source), folder)
+
+
+def _write(processor: Any, folder: Path) -> None:
+    for part in (processor.tokenizer, processor.image_processor):
+        part.save_pretrained(folder)
     if processor.chat_template is not None:
         write_whole(folder / "chat_template.jinja", processor.chat_template.encode())
     taken = inspect.signature(type(processor).__init__).parameters.keys() - {"self", "kwargs", "chat_template", *_PARTS}

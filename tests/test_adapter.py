@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import filecmp
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_vlms
 import torch
-from head_cases import TINY
+from vlm_cases import FAMILIES, tiny_folder
 
+from geom.actions import parse_actions
 from geom.camera import PinholeCamera
 from models.adapter import Adapter, AdapterConfig
 from models.chat import IGNORED, Question, encoded, ending, prompt
 from models.geometry_tokens import DIGITS, FINDINGS, MOST, TOKENS, GeometryTokens, findings, named
 from models.sft import Batch, SftConfig, SftModule, sft
 from models.vlm_folder import load_processor, load_vlm, unit_of
-from models.weights import save_model
 from synth.export import Example, read_examples
-from synth.pipeline import GenerateConfig, generate
 
-FAMILIES = ("qwen2_5", "qwen3", "smol")
 TRAINING = {"accelerator": "cpu", "devices": 1, "accumulate": 1}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny models, a tiny head and a dataset of two rooms."""
-    root = tmp_path_factory.mktemp("vlm")
-    torch.manual_seed(0)
-    for family in FAMILIES:
-        getattr(tiny_vlms, family)(root / family)
-    save_model(root / "head", TINY, TINY.build())
-    generate(root / "data", GenerateConfig(num_scenes=2, seed=5, image_size=(64, 64)))
-    yield root
+    return tiny_folder(tmp_path_factory.mktemp("vlm"))
 
 
 def adapter_of(folder: Path, family: str, **options: Any) -> Adapter:
@@ -206,6 +196,42 @@ def test_fine_tuning_lowers_the_loss_and_ends_at_the_same_bits_though_interrupte
     assert sft(tmp_path / "b", config, how, show=False) == done
     assert filecmp.cmp(*(tmp_path / run / "model" / "model.safetensors" for run in "ab"), shallow=False)
     assert filecmp.cmp(*(tmp_path / run / "head" / "model.safetensors" for run in "ab"), shallow=False)
+
+
+def test_geometry_tokens_carry_what_the_answers_need(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told the true turn, a model learns to say it; told that of another question, it says the wrong one."""
+    adapter = adapter_of(folder, "smol", rank=0).train()
+    some = [one for one in read_examples(folder / "data", adapter.unit) if one.task_type == "A2"]
+    assert adapter.geometry is not None
+    table = torch.zeros(len(some), FINDINGS)
+    for row, one in enumerate(some):
+        turn = parse_actions(one.row[1]["answer"]["actions"])[0]
+        table[row, 0] = turn.signed_amount / 30
+    adapter.geometry.table = table
+    batch = encoded(adapter.processor, adapter.questions(some), [one.answer for one in some])
+    optimizer = torch.optim.Adam(adapter.trained(with_head=False).values(), 3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        adapter.loss(batch).backward()
+        optimizer.step()
+    with torch.no_grad():
+        right = float(adapter.eval().loss(batch))
+        adapter.geometry.table = table.roll(1, 0)
+        wrong = float(adapter.loss(batch))
+    assert wrong > right + 0.05
+
+
+def test_no_answer_names_rows_or_pictures(folder: Path) -> None:
+    """Also where the model has an output for these tokens, as real ones with a padded vocabulary do."""
+    adapter = adapter_of(folder, "qwen2_5")
+    names = adapter.processor.tokenizer.convert_ids_to_tokens(adapter.unspoken)
+    assert set(names) == {"<|image_pad|>", *TOKENS}
+    model = adapter.vlm.get_base_model()
+    model.lm_head = torch.nn.Linear(model.lm_head.in_features, len(adapter.processor.tokenizer))
+    with torch.no_grad():
+        model.lm_head.bias[adapter.unspoken] = 1e4
+    said = adapter.answers(adapter.asked(examples(adapter, folder)[:2]), 4)
+    assert not any(name in text for name in names for text in said)
 
 
 def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path) -> None:

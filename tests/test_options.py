@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from dataclasses import fields
@@ -12,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from synth.pipeline import GenerateConfig
-from theodolite.cli import COMMANDS, main
+from theodolite.cli import COMMANDS, main, module_of
 from theodolite.options import CommonOptions
 
 TYPED = {
@@ -26,7 +25,8 @@ TYPED = {
     "label": ["source", "--out", "o"],
     "plan": ["--actions", "FWD_1"],
     "score": ["answers.jsonl"],
-    "train": ["head", "--out", "o"],
+    "train head": ["--out", "o"],
+    "train vlm": ["--stage", "sft", "--base", "b", "--data", "d", "--out", "o"],
     "verify": ["dir"],
     "view": ["dir"],
 }
@@ -45,7 +45,7 @@ def optional_fields() -> list[tuple[str, str, Any]]:
     """(command, field, type) of every option that may be left out."""
     found = []
     for command in COMMANDS:
-        options: type[CommonOptions] = importlib.import_module(f"theodolite.{command}").Options
+        options: type[CommonOptions] = module_of(command).Options
         types = get_type_hints(options)
         typed = " ".join(TYPED[command])
         found += [
@@ -63,7 +63,7 @@ def refused_config(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypat
     def call(command: str, name: str, value: Any) -> str:
         monkeypatch.chdir(tmp_path)
         Path("c.yaml").write_text(json.dumps({name: value}))
-        line = refusal(capsys, command, *TYPED[command], "--config", "c.yaml")
+        line = refusal(capsys, *command.split(), *TYPED[command], "--config", "c.yaml")
         assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
         return line
 

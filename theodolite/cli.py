@@ -14,7 +14,7 @@ from typing import Any
 from theodolite import __version__
 
 COMMANDS = {
-    "answer": "ask a trained head one question about one or two pictures",
+    "answer": "ask a trained model one question about one or two pictures",
     "check": "does a generated video show the motion that it was told to make?",
     "convert": "a dataset in the format that a trainer reads, split by scene",
     "demo": "a small verified dataset from rooms and from a photograph, with a page to look at",
@@ -24,11 +24,13 @@ COMMANDS = {
     "label": "questions about transitions that exist already: recorded, or made by a world model",
     "plan": "camera poses for an action sequence",
     "score": "score any model's answers, exactly or by the published reward",
-    "train": "a compact head on exact answers, in minutes",
+    "train head": "a compact head on exact answers, in minutes",
+    "train vlm": "a vision-language model on a dataset's exact answers: fine-tuning, then reinforcement",
     "verify": "recompute every label of a dataset from its proofs, by a second implementation",
     "view": "a page of samples with boxes, motion and proofs",
 }
-"""Command to summary. The file `theodolite/<command>.py` holds `Options`, `EXAMPLE` and `run(options)`."""
+"""Command to summary. The file `theodolite/<command>.py`, a space an underscore, holds `Options`, `EXAMPLE` and
+`run(options)`."""
 
 
 def entry() -> None:
@@ -49,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         sys.stdout.write(f"theodolite {__version__}\n")
         return 0
-    return _run_guarded(words[0], words[1:])
+    count = 2 if " ".join(words[:2]) in COMMANDS else 1
+    return _run_guarded(" ".join(words[:count]), words[count:])
 
 
 def _run_guarded(name: str, argv: Sequence[str]) -> int:
@@ -70,11 +73,11 @@ def _run_guarded(name: str, argv: Sequence[str]) -> int:
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
-    from theodolite.options import nearest, read_options
+    from theodolite.options import read_options
 
     if name not in COMMANDS:
-        raise ValueError(f"unknown command '{name}'; {nearest(name, list(COMMANDS))}")
-    command = importlib.import_module(f"theodolite.{name}")
+        raise ValueError(_unknown(name))
+    command = module_of(name)
     try:
         options = read_options(
             command.Options,
@@ -86,6 +89,19 @@ def _run(name: str, argv: Sequence[str]) -> int:
     except SystemExit as exit_of_help:
         return int(exit_of_help.code or 0)
     return _print_outcome(command, options)
+
+
+def module_of(name: str) -> Any:
+    """The file of a command."""
+    return importlib.import_module(f"theodolite.{name.replace(' ', '_')}")
+
+
+def _unknown(name: str) -> str:
+    from theodolite.options import nearest
+
+    if whole := [command for command in COMMANDS if command.startswith(f"{name} ")]:
+        return f"{name} needs to be told what: theodolite {' or theodolite '.join(whole)}"
+    return f"unknown command '{name}'; {nearest(name, list(COMMANDS))}"
 
 
 def _print_outcome(command: Any, options: Any) -> int:

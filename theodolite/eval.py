@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from theodolite.console import Outcome, check_dataset_folder
+from theodolite.console import Outcome, Progress, check_dataset_folder, check_out_file
 from theodolite.options import CommonOptions, in_words_of
-from theodolite.score import report_lines
+from theodolite.score import benchmark_lines, report_lines
 
 EXAMPLE = "theodolite eval head --data data --out predictions.jsonl"
 
@@ -18,24 +18,50 @@ class Options(CommonOptions):
     """Options of `theodolite eval`."""
 
     model: Path = field(metadata={"positional": True})
-    """folder of the model, as `train head` writes it"""
+    """folder of the model, as `train head` or `train vlm` writes it"""
     data: Path
-    """folder of the dataset"""
+    """folder of the dataset, or of the benchmark"""
     out: Path
     """file of its answers, JSON lines with "id" and "response", as `score` reads them"""
     metric: Literal["exact", "world2vlm"] = "exact"
     """exact or world2vlm, as for score"""
+    benchmark: Literal["sat", "vsi-bench", "mindcube"] | None = None
+    """vision-language model: answer a published benchmark; --data is where it was unpacked, as for score"""
+    frames: int = 8
+    """vision-language model: pictures of a benchmark's video"""
     undecided_below: float = 0.0
-    """chance of being right, 0 to 1, below which an answer is undecided (boxes are always answered)"""
+    """head: chance of being right, 0 to 1, below which an answer is undecided (boxes are always answered)"""
     preset: Literal["theodolite", "svc", "svc_teacher", "hy", "any"] = "theodolite"
-    """motions that questions are of, as for generate; any = whatever ends nearest to the measured pose"""
+    """head: motions that questions are of, as for generate; any = whatever ends nearest to the measured pose"""
+    batch_size: int = 8
+    """vision-language model: questions at once"""
+    most_tokens: int = 64
+    """vision-language model: of an answer"""
     device: str = "cpu"
     """torch's: cpu, cuda"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("batch_size", "most_tokens", "frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
 
 
 def run(options: Options) -> Outcome:
     """Answer and score; exit status 0 whatever the answers are worth."""
-    check_dataset_folder(options.data)
+    if options.benchmark is None:
+        check_dataset_folder(options.data)
+    check_out_file(options.out)
+    from models.adapter import SETTINGS
+
+    if (options.model / SETTINGS).is_file():
+        return _of_vlm(options)
+    if options.benchmark is not None:
+        raise ValueError("--benchmark is for vision-language models: a head knows the questions of a dataset alone")
+    return _of_head(options)
+
+
+def _of_head(options: Options) -> Outcome:
     from models.answering import answers, sure_of
     from models.questions import read_questions, write_answers
     from models.weights import load_model
@@ -48,4 +74,34 @@ def run(options: Options) -> Outcome:
     said = answers(model.to(options.device), questions, config.image_size, sure=sure, preset=options.preset)
     write_answers(options.out, zip(questions, said, strict=True))
     report = score_file(options.out, options.data, options.metric, seed=options.seed)
+    return Outcome("\n".join(report_lines(report)), report)
+
+
+def _of_vlm(options: Options) -> Outcome:
+    if options.undecided_below:
+        raise ValueError("--undecided-below is for heads: a vision-language model does not say how sure it is")
+    from models.adapter import Adapter
+    from models.vlm_answers import of_benchmark, of_dataset, write_vlm_answers
+    from synth.benchmarks import score_benchmark
+    from synth.predictions import score_file
+
+    name, data = options.benchmark, options.data
+    if not data.exists():
+        raise ValueError(f"no benchmark at {data}: it is not there")
+    adapter = Adapter.load(options.model).to(options.device)
+    asking = of_dataset(adapter, data) if name is None else of_benchmark(name, data, options.frames)
+    with Progress("eval: questions") as progress:
+        write_vlm_answers(
+            adapter,
+            options.model,
+            asking,
+            options.out,
+            batch_size=options.batch_size,
+            most_tokens=options.most_tokens,
+            progress=progress,
+        )
+    if name is not None:
+        report = score_benchmark(name, data, options.out)
+        return Outcome("\n".join(benchmark_lines(report)), report)
+    report = score_file(options.out, data, options.metric, unit=adapter.unit, seed=options.seed)
     return Outcome("\n".join(report_lines(report)), report)

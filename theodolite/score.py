@@ -71,10 +71,11 @@ def _run_benchmark(options: Options) -> Outcome:
     if not options.data.exists():
         raise ValueError(f"no benchmark at {options.data}: it is not there")
     report = score_benchmark(options.benchmark, options.data, options.predictions)
-    return Outcome("\n".join(_benchmark_lines(report)), report)
+    return Outcome("\n".join(benchmark_lines(report)), report)
 
 
-def _benchmark_lines(report: Mapping[str, Any]) -> Iterator[str]:
+def benchmark_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """The report on a published benchmark as lines for people."""
     yield f"{report['benchmark']}: {report['n']} questions, by its own definition"
     width = max(map(len, (*report["categories"], "overall")))
     for name, figure in report["categories"].items():

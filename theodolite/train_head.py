@@ -1,4 +1,4 @@
-"""`theodolite train`: a compact head on exact answers."""
+"""`theodolite train head`: a compact head on exact answers, on simulated rooms made as it learns, or on a dataset."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ EXAMPLE = "theodolite train head --out head --size small --epochs 40"
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """Options of `theodolite train`."""
+    """Options of `theodolite train head`."""
 
-    what: Literal["head"] = field(metadata={"positional": True})
-    """what is trained: head = the geometry head, on simulated rooms that are made as it learns, or a dataset"""
     out: Path
     """folder of the model; the same call goes on with what was interrupted"""
     kind: Literal["geometric", "black_box"] = "geometric"

@@ -1,0 +1,133 @@
+"""Reinforcement by exact rewards: reward rises on what can be learned, an interrupted run goes on, limits are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_vlms
+import torch
+from vlm_cases import FAMILIES, tiny_folder
+
+from models.adapter import Adapter, AdapterConfig
+from models.chat import encoded
+from models.grpo import _REWARDS, GrpoConfig, grpo
+from synth.export import read_examples
+from synth.pipeline import GenerateConfig, generate
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed in v6:FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny models with an adapter each, `start_FAMILY`, a tiny head and a dataset of two rooms."""
+    root = tiny_folder(tmp_path_factory.mktemp("grpo"))
+    for family in FAMILIES:
+        torch.manual_seed(0)
+        Adapter.new(AdapterConfig(str(root / family), rank=4, head=str(root / "head"))).save(root / f"start_{family}")
+    return root
+
+
+def config(folder: Path, start: str, **more: Any) -> GrpoConfig:
+    how: dict[str, Any] = {"per_task": 1, "most_tokens": 6, "accelerator": "cpu", "data": str(folder / "data")}
+    return GrpoConfig(start=str(folder / start), **how | more)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_family_goes_on_with_its_lora_and_is_held_to_where_it_started(
+    folder: Path, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions of one picture and of two, with geometry tokens, in one batch."""
+    # Models that know no word get nothing from the exact metric.
+    monkeypatch.setitem(_REWARDS, "exact", lambda completions, **_: [float(len(str(one)) % 7) for one in completions])
+    found = grpo(tmp_path / "g", config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2), show=False)
+    assert found["kl"] > 0 and found["epoch"] == 1
+    before, after = (Adapter.load(path) for path in (folder / f"start_{family}", tmp_path / "g"))
+    theirs, mine = (one.trained(with_head=False) for one in (before, after))
+    changed = {name for name, p in mine.items() if not torch.equal(p, theirs[name])}
+    assert changed and all("lora_" in name for name in changed)
+    assert grpo(tmp_path / "g", config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2), show=False) == found
+
+
+def test_reward_rises_on_what_can_be_learned(tmp_path: Path) -> None:
+    """True or false, for a model that knows the words alone: taught answers that belong to other questions."""
+    torch.manual_seed(0)
+    tiny_vlms.smol(tmp_path / "smol")
+    settings = GenerateConfig(num_scenes=3, seed=5, image_size=(64, 64), tasks=("A4",), phrasing="open")
+    generate(tmp_path / "data", settings)
+    adapter = Adapter.new(AdapterConfig(str(tmp_path / "smol"), rank=0)).train()
+    some = list(read_examples(tmp_path / "data", adapter.unit))
+    answers = [one.answer for one in some]
+    batch = encoded(adapter.processor, adapter.asked(some), answers[1:] + answers[:1])
+    optimizer = torch.optim.Adam(adapter.trained(with_head=False).values(), 3e-3)
+    for _ in range(30):
+        optimizer.zero_grad()
+        adapter.loss(batch).backward()
+        optimizer.step()
+    adapter.save(tmp_path / "start")
+    how = config(tmp_path, "start", per_task=None, questions=4, generations=16, epochs=8, learning_rate=1e-3, kl=0)
+    grpo(tmp_path / "g", how, show=False)
+    reward = [json.loads(line)["reward"] for line in (tmp_path / "g" / "metrics.jsonl").read_text().splitlines()]
+    assert np.mean(reward[-8:]) > np.mean(reward[:8]) + 0.1, reward
+
+
+def test_an_interrupted_run_goes_on_from_its_last_state(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    step, how = GRPOTrainer.training_step, config(folder, "start_smol", save_every=2)
+    begun = []
+
+    def cut_off(self: GRPOTrainer, *args: Any) -> torch.Tensor:
+        begun.append(self.state.global_step)
+        if len(begun) == 4:
+            raise RuntimeError("cut off")
+        return step(self, *args)
+
+    with monkeypatch.context() as during, pytest.raises(RuntimeError, match="cut off"):
+        during.setattr(GRPOTrainer, "training_step", cut_off)
+        grpo(tmp_path / "g", how, show=False)
+    assert begun == [0, 1, 2, 3] and not (tmp_path / "g" / "adapter.json").exists()
+    with pytest.raises(ValueError, match="was begun with generations = 4, this call has 2"):
+        grpo(tmp_path / "g", config(folder, "start_smol", save_every=2, generations=2), show=False)
+
+    def counted(self: GRPOTrainer, *args: Any) -> torch.Tensor:
+        begun.append(self.state.global_step)
+        return step(self, *args)
+
+    monkeypatch.setattr(GRPOTrainer, "training_step", counted)
+    grpo(tmp_path / "g", how, show=False)
+    assert begun[4:] == [2, 3] and (tmp_path / "g" / "adapter.json").is_file()
+    rows = [json.loads(line) for line in (tmp_path / "g" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+
+
+def test_all_weights_are_held_to_nothing(folder: Path, tmp_path: Path) -> None:
+    Adapter.new(AdapterConfig(str(folder / "smol"), rank=0)).save(folder / "whole")
+    with pytest.raises(ValueError, match=r"kl must be 0 where all weights are trained, got 0\.01"):
+        grpo(tmp_path / "g", config(folder, "whole"), show=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"generations": 1}, "generations must be 2 or more"),
+        ({"questions": 0}, "questions must be 1 or more, got 0"),
+        ({"per_task": 0}, "per_task must be 1 or more, got 0"),
+        ({"precision": "64"}, "precision must be one of 32-true, bf16-mixed, 16-mixed, got '64'"),
+        ({"reward": "own"}, "reward must be one of exact, world2vlm, got 'own'"),
+        ({"kl": -1.0}, "kl must be 0 or more, got -1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GrpoConfig("data", "start", **options)
+
+
+def test_it_starts_from_an_adapter(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no adapter: adapter\.json is needed"):
+        grpo(tmp_path / "g", config(folder, "smol"), show=False)
