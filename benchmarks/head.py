@@ -1,7 +1,7 @@
 """What does it bring to compute the answers? The geometry head and its black-box twin, by size of training data.
 
     python benchmarks/head.py --kept-in DIR [--kinds geometric black_box] [--transitions 1000 10000 100000]
-                              [--rows FILE] [--alone] [--out FILE]
+                              [--rows FILE] [--out benchmarks/results/head.json]
 
 Both have the same encoder, trunk, matches, dense supervision and about the same training time on one core; the twin
 regresses and classifies what the head computes. Training rooms hold none of HELD_OUT_KINDS; the questions are those of
@@ -49,7 +49,6 @@ STEPS_OF_TWIN = 1.2
 """A step of the twin takes so much less time; it makes so many more."""
 PARTS, ROOMS_PER_BATCH, OF_A_ROOM = 4, 3, 12
 TEST_ROOMS = 40
-RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 2000
 
 
@@ -60,8 +59,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["geometric", "black_box"])
     parser.add_argument("--transitions", type=int, nargs="+", default=list(STEPS))
     parser.add_argument("--rows", type=Path, help="JSON lines of runs that are done")
-    parser.add_argument("--alone", action="store_true", help="write the result though one kind is not there")
-    parser.add_argument("--out", type=Path, help="default: head.json in results, or head_alone.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "head.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
@@ -76,9 +74,8 @@ def main() -> None:
                     with rows_file.open("a") as file:
                         file.write(json.dumps(row) + "\n")
         rows = _rows(rows_file)
-    if args.alone or {kind for kind, _ in rows} == {"geometric", "black_box"}:
-        out = args.out or RESULTS / ("head_alone.json" if args.alone else "head.json")
-        write_result(out, collected(rows, questions) | {"machine": machine()})
+    if {kind for kind, _ in rows} == {"geometric", "black_box"}:
+        write_result(args.out, collected(rows, questions) | {"machine": machine()})
 
 
 def _rows(path: Path) -> dict[tuple[str, int], dict[str, Any]]:

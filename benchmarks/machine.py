@@ -20,6 +20,8 @@ PACKAGES = (
     "kornia",
     "numba",
     "triton",
+    "transformers",
+    "trl",
 )
 
 

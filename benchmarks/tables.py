@@ -11,7 +11,7 @@ from typing import Any
 
 from markdown_tables import spread, table
 from tables_check import calibrate, check, check_speed, executed, executed_path, focal
-from tables_head import head, head_alone, head_peers, train_demo
+from tables_head import head, head_peers, train_demo, vlm
 
 HERE = Path(__file__).parent
 
@@ -312,7 +312,7 @@ SECTIONS = {
     "executed_path": executed_path,
     "focal": focal,
     "head": head,
-    "head_alone": head_alone,
+    "vlm": vlm,
     "head_peers": head_peers,
 }
 

@@ -60,24 +60,6 @@ def head(result: dict[str, Any]) -> str:
     )
 
 
-def head_alone(result: dict[str, Any]) -> str:
-    """Section on runs of the head that no run of its twin stands beside yet."""
-    runs = result["runs"]
-    tasks = sorted(runs[0]["exact"]["tasks"])
-    return "\n".join(
-        [
-            "## The geometry head on more transitions\n",
-            "As above, but without its twin, which has not been trained on so many yet:\n",
-            table(
-                ["model", "transitions", "steps", "CPU minutes", *tasks, "all (95 %)"], [_run(r, tasks) for r in runs]
-            ),
-            *_details(runs, tasks),
-            "`python benchmarks/head.py --kept-in DIR --kinds geometric --transitions 100000 --alone` writes "
-            "results/head_alone.json.\n",
-        ]
-    )
-
-
 def _details(runs: list[dict[str, Any]], tasks: list[str]) -> list[str]:
     return [
         f"On {runs[0]['pairs']['pairs']} pairs of views of other rooms, all motions alike, also those after which "
@@ -152,3 +134,39 @@ def train_demo(result: dict[str, Any]) -> str:
             "`python benchmarks/train_demo.py` writes results/train_demo.json.\n",
         ]
     )
+
+
+def vlm(result: dict[str, Any]) -> str:
+    """Section on what a tiny vision-language model learns."""
+    said, (told, alone) = result["settings"], result["runs"]
+    tasks = sorted(told["sft"]["exact"])
+    rows = [
+        ["told, fine-tuned", told["sft"]["exact"]],
+        ["the same with findings of others", told["sft"]["exact_with_findings_of_others"]],
+        ["told, then rewarded", told["grpo"]["exact"]],
+        ["not told, fine-tuned", alone["sft"]["exact"]],
+        ["not told, then rewarded", alone["grpo"]["exact"]],
+    ]
+    rewards = " and ".join(
+        "from {:.2f} to {:.2f}".format(*run["grpo"]["reward_of_first_and_last_tenth"]) for run in (told, alone)
+    )
+    minutes = " and ".join(_minutes(run["sft"]) for run in (told, alone))
+    side = " x ".join(map(str, result["head"]["image_size"]))
+    return "\n".join(
+        [
+            "## A tiny vision-language model, with and without a head's findings\n",
+            f"A SmolVLM of {told['parameters'] / 1e6:.1f} million drawn weights on {said['device']}, {said['epochs']} "
+            f"epochs of {said['rooms']} rooms ({minutes}), then {told['grpo']['steps']} steps of GRPO by the `exact` "
+            f"metric. Told are the findings of a geometry head (pictures of {side}). Questions: "
+            f"{told['sft']['exact']['all']['n']}, about rooms of another seed; `exact`, chance taken off:\n",
+            table(
+                ["model", *tasks], [[name, *(f"{of[task]['corrected']:.2f}" for task in tasks)] for name, of in rows]
+            ),
+            f"Mean reward of GRPO's first and last tenth of steps, plain: {rewards}.\n",
+            "`python benchmarks/vlm.py --head FOLDER` writes results/vlm.json.\n",
+        ]
+    )
+
+
+def _minutes(stage: dict[str, Any]) -> str:
+    return f"{stage['seconds'] / 60:.0f} minutes"

@@ -194,8 +194,8 @@ def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
     )
     width, layers, vision_width, vision_layers = SIZES[size]
     side = IMAGE_SIZE[0]
-    config = SmolVLMConfig(
-        text_config={
+    made_of: dict[str, Any] = {
+        "text_config": {
             "model_type": "llama",
             "vocab_size": len(words),
             "hidden_size": width,
@@ -208,7 +208,7 @@ def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
             "eos_token_id": words.eos_token_id,
             "pad_token_id": words.pad_token_id,
         },
-        vision_config={
+        "vision_config": {
             "hidden_size": vision_width,
             "intermediate_size": 3 * vision_width,
             "num_hidden_layers": vision_layers,
@@ -216,11 +216,11 @@ def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
             "image_size": side,
             "patch_size": 16,
         },
-        image_token_id=words.convert_tokens_to_ids("<image>"),
-        scale_factor=2,
-        **{"pad_token_id": words.pad_token_id},
-    )
-    model = SmolVLMForConditionalGeneration(config)
+        "image_token_id": words.convert_tokens_to_ids("<image>"),
+        "scale_factor": 2,
+        "pad_token_id": words.pad_token_id,
+    }
+    model = SmolVLMForConditionalGeneration(SmolVLMConfig(**made_of))
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     edge = {"longest_edge": side}
