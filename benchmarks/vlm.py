@@ -174,14 +174,12 @@ def _of_others(adapter: Adapter, asking: Asking) -> Asking:
     return replace(asking, ask=ask)
 
 
-def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
-    """Make a SmolVLM with drawn weights, and words of its own; returns how many parameters it has."""
+def _words(texts: Sequence[str]) -> Any:
+    """A tokenizer with the words of these texts; digits by themselves, since numbers are what is learned."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, SmolVLMConfig, SmolVLMForConditionalGeneration
-    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+    from transformers import PreTrainedTokenizerFast
 
     made = Tokenizer(models.BPE())
-    # Digits by themselves: numbers are what is learned.
     made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(False)])
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -189,11 +187,18 @@ def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
         vocab_size=1200, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
     )
     made.train_from_iterator(texts, trainer)
-    words = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=made, eos_token="<end_of_utterance>", pad_token="<pad>", chat_template=TEMPLATE
     )
+
+
+def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
+    """Make a SmolVLM with drawn weights, and words of its own; returns how many parameters it has."""
+    from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+    words, side = _words(texts), IMAGE_SIZE[0]
     width, layers, vision_width, vision_layers = SIZES[size]
-    side = IMAGE_SIZE[0]
     made_of: dict[str, Any] = {
         "text_config": {
             "model_type": "llama",

@@ -184,11 +184,15 @@ class Adapter(nn.Module):
         """One answer to a question in any words.
 
         Args:
-            K: of the pictures, pixels; the head needs it.
+            K: of the pictures, pixels; where there is no head, it is not needed.
+
+        Raises:
+            ValueError: if a head has no K.
         """
         name = ""
         if self.head_config is not None:
-            assert K is not None
+            if K is None:
+                raise ValueError("K must be given where a head looks at the pictures, got None")
             self.tell([Shown.of([read_picture(path) for path in pictures], K, self.head_config.image_size)])
             name = named(0)
         return self.answers([Question(text, tuple(pictures), name)], most_tokens)[0]

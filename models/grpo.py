@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.adapter import SETTINGS, Adapter
-from models.run_folder import METRICS, claim, held, last_metrics
+from models.run_folder import METRICS, check_claim, claim, held, last_metrics
 from models.sft import train_and_held_out
 from synth.export import read_examples
 from synth.files import write_whole
@@ -73,7 +73,11 @@ class GrpoConfig:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
 
 
-_PRECISIONS = {"32-true": {}, "bf16-mixed": {"bf16": True}, "16-mixed": {"fp16": True}}
+_PRECISIONS: dict[str, dict[str, Any]] = {
+    "32-true": {"bf16": False},
+    "bf16-mixed": {"bf16": True},
+    "16-mixed": {"bf16": False, "fp16": True},
+}
 
 
 def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
@@ -85,25 +89,30 @@ def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
     Raises:
         ImportError, ValueError: if there is no adapter, dataset or trl, or the folder is another run's.
     """
-    claim(out, {"grpo": {k: v for k, v in asdict(how).items() if k != "accelerator"}})
-    with held(out):
-        if (out / SETTINGS).is_file():
-            return last_metrics(out)
-        adapter = Adapter.load(Path(how.start))
-        if how.kl and not adapter.config.rank:
-            raise ValueError(
-                f"kl must be 0 where all weights are trained, got {how.kl:g}: only LoRA (rank above 0) leaves the"
-                " weights in place that the model is held to"
-            )
-        with warnings.catch_warnings():
-            # trl and peft still use old names of transformers'.
-            warnings.filterwarnings("ignore", ".*is deprecated and will be removed in v6", FutureWarning)
-            trainer = _trainer(adapter, _prompts(adapter, how), how, out, show)
-            trainer.train(resume_from_checkpoint=any((out / _STATE).glob("checkpoint-*")) or None)
+    settings = {"grpo": {k: v for k, v in asdict(how).items() if k != "accelerator"}}
+    check_claim(out, settings)
+    if (out / SETTINGS).is_file():
+        return last_metrics(out)
+    adapter = Adapter.load(Path(how.start))
+    if how.kl and not adapter.config.rank:
+        raise ValueError(
+            f"kl must be 0 where all weights are trained, got {how.kl:g}: only LoRA (rank above 0) leaves the weights"
+            " in place that the model is held to"
+        )
+    prompts = _prompts(adapter, how)
+    # What is refused is refused before anything is written.
+    claim(out, settings)
+    with held(out), warnings.catch_warnings():
+        # trl and peft still use old names of transformers'.
+        warnings.filterwarnings("ignore", ".*is deprecated and will be removed in v6", FutureWarning)
+        trainer = _trainer(adapter, prompts, how, out, show)
+        trainer.train(resume_from_checkpoint=any((out / _STATE).glob("checkpoint-*")) or None)
         if trainer.is_world_process_zero():
             lines = (json.dumps(row) + "\n" for row in trainer.state.log_history if "reward" in row)
             write_whole(out / METRICS, (line.encode() for line in lines))
             adapter.save(out)
+        # The first process alone writes what all of them read.
+        trainer.accelerator.wait_for_everyone()
         return last_metrics(out)
 
 

@@ -26,23 +26,36 @@ def claim(out: Path, settings: dict[str, Any]) -> None:
     """Make the folder ours, or see that it was made by the same settings.
 
     Raises:
-        ValueError: if it was made by others, or holds something else.
+        ValueError: as `check_claim`.
     """
-    path, mine = out / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode()
+    check_claim(out, settings)
+    if not (out / SETTINGS).is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / SETTINGS, _settings(settings))
+
+
+def check_claim(out: Path, settings: dict[str, Any]) -> None:
+    """See that the folder can be claimed, before what takes time, and writes nothing.
+
+    Raises:
+        ValueError: if it was made by other settings, or holds something else.
+    """
+    path = out / SETTINGS
     if path.is_file():
         there = read_json(path)
-        for part, values in json.loads(mine).items():
+        for part, values in json.loads(_settings(settings)).items():
             for name, value in values.items():
                 if (found := there.get(part, {}).get(name)) != value:
                     raise ValueError(
                         f"{out} was begun with {name} = {found!r}, this call has {value!r}: use another --out, or the"
                         " same options"
                     )
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} must be a new or empty folder, or one that training began in; it holds something else")
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(path, mine)
+
+
+def _settings(settings: dict[str, Any]) -> bytes:
+    return (json.dumps(settings, indent=1) + "\n").encode()
 
 
 def kept(out: Path, watched: str) -> ModelCheckpoint:

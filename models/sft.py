@@ -17,7 +17,7 @@ from models.chat import encoded
 from models.files import DatasetPairs
 from models.geometry_tokens import Shown
 from models.pairs import Pairs
-from models.run_folder import claim, go_on, held, last_metrics, trainer_of
+from models.run_folder import check_claim, claim, go_on, held, last_metrics, trainer_of
 from models.stream import Onward
 from synth.export import Example, read_examples
 from synth.splits import assign_splits
@@ -179,15 +179,19 @@ def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) 
     Raises:
         ImportError, ValueError: if there is no model, head or dataset, or the folder is another run's.
     """
-    claim(out, {"adapter": asdict(config), "sft": {k: v for k, v in asdict(how).items() if k not in _FREE}})
+    settings = {"adapter": asdict(config), "sft": {k: v for k, v in asdict(how).items() if k not in _FREE}}
+    check_claim(out, settings)
+    if (out / SETTINGS).is_file():
+        return last_metrics(out)
+    with torch.random.fork_rng():
+        torch.manual_seed(how.seed)
+        adapter = Adapter.new(config)
+    data = _Data(*_lessons(adapter.train(), how), how)
+    # What is refused is refused before anything is written.
+    claim(out, settings)
     with held(out):
-        if (out / SETTINGS).is_file():
-            return last_metrics(out)
-        with torch.random.fork_rng():
-            torch.manual_seed(how.seed)
-            adapter = Adapter.new(config)
         trainer = trainer_of(out, how, WATCHED, show, accumulate_grad_batches=how.accumulate, log_every_n_steps=1)
-        go_on(trainer, SftModule(adapter, how), _Data(*_lessons(adapter.train(), how), how), out)
+        go_on(trainer, SftModule(adapter, how), data, out)
         if trainer.is_global_zero:
             adapter.save(out)
         return last_metrics(out)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +108,32 @@ def test_an_interrupted_run_goes_on_from_its_last_state(
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
 
 
+def test_two_processes_share_the_questions_and_one_reports(folder: Path, tmp_path: Path) -> None:
+    settings = {"stage": "grpo", "start": str(folder / "start_smol"), "questions": 1, "most_tokens": 6, "per_task": 1}
+    (tmp_path / "c.yaml").write_text(json.dumps(settings | {"accelerator": "cpu", "json": True}))
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "theodolite",
+        "train",
+        "vlm",
+    ]
+    words = ["--config", tmp_path / "c.yaml", "--data", folder / "data", "--out", tmp_path / "g"]
+    root = Path(__file__).parents[1]
+    ran = subprocess.run([*launch, *map(str, words)], cwd=root, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert json.loads(ran.stdout)["metrics"]["step"] == 4 and Adapter.load(tmp_path / "g").config.rank == 4
+
+
 def test_all_weights_are_held_to_nothing(folder: Path, tmp_path: Path) -> None:
     Adapter.new(AdapterConfig(str(folder / "smol"), rank=0)).save(folder / "whole")
     with pytest.raises(ValueError, match=r"kl must be 0 where all weights are trained, got 0\.01"):
         grpo(tmp_path / "g", config(folder, "whole"), show=False)
+    assert not (tmp_path / "g").exists()
 
 
 @pytest.mark.parametrize(
@@ -131,3 +155,4 @@ def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], messag
 def test_it_starts_from_an_adapter(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no adapter: adapter\.json is needed"):
         grpo(tmp_path / "g", config(folder, "smol"), show=False)
+    assert not (tmp_path / "g").exists()

@@ -144,13 +144,13 @@ def _grpo(options: Options) -> Mapping[str, Any]:
 
 def _lines(options: Options, metrics: Mapping[str, Any]) -> Iterator[str]:
     yield f"{options.out}: the adapter is written; theodolite eval asks it the questions of a dataset"
-    names = {
-        "loss": "loss of the last epoch, each token's of the answers" if options.stage == "sft" else "",
-        "val/answer": "the same on held-out scenes",
-        "reward": "reward of the last step's answers (mean)",
-    }
-    for name, words in names.items():
-        if words and name in metrics:
-            yield f"  {words}: {metrics[name]:.3g}"
+    for name, words in _MEASURES[options.stage].items():
+        yield f"  {words}: {metrics[name]:.3g}"
     if options.merged is not None:
         yield f"{options.merged}: the merged model is written"
+
+
+_MEASURES = {
+    "sft": {"loss": "loss of the last batch", "val/answer": "loss of the answers, held-out scenes (mean of a token)"},
+    "grpo": {"reward": "reward of the last step (mean of its answers)"},
+}
