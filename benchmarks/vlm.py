@@ -126,6 +126,7 @@ def run(root: Path, args: argparse.Namespace, head: Path | None) -> dict[str, An
         most_tokens=MOST_TOKENS,
         seed=0,
         accelerator=accelerator,
+        precision="bf16-mixed",
     )
     grpo(better, rewarded, show=False)
     reward = [json.loads(line)["reward"] for line in (better / "metrics.jsonl").read_text().splitlines()]
