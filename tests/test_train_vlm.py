@@ -135,6 +135,17 @@ def test_a_published_benchmark_is_answered_and_scored(
     assert all(not one.geometry and len(one.opened()) == 2 for one in asking.ask([0, 1]))
 
 
+def test_pictures_of_mindcube_are_shown(folder: Path, tmp_path: Path) -> None:
+    picture = next((folder / "data").rglob("samples-rgb/*.png"))
+    row = {"id": "among_1", "question": "What is left? A. Door B. Lamp", "images": ["x/1.png"] * 4, "gt_answer": "A"}
+    for place in ("raw", "x"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "raw" / "MindCube_tinybench.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "x" / "1.png").write_bytes(picture.read_bytes())
+    (asked,) = of_benchmark("mindcube", tmp_path, frames=8).ask([0])
+    assert [shown.size for shown in asked.opened()] == [(64, 64)] * 4 and asked.text.endswith("A. Door B. Lamp")
+
+
 def test_frames_of_a_video_are_taken_evenly_from_first_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 

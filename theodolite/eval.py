@@ -35,16 +35,16 @@ class Options(CommonOptions):
     """head: motions that questions are of, as for generate; any = whatever ends nearest to the measured pose"""
     batch_size: int = 8
     """vision-language model: questions at once"""
-    most_tokens: int = 64
-    """vision-language model: of an answer"""
+    most_tokens: int | None = None
+    """vision-language model: of an answer (default: 64; 512 for a benchmark, which lets it think aloud)"""
     device: str = "cpu"
     """torch's: cpu, cuda"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("batch_size", "most_tokens", "frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {value}")
 
 
 def run(options: Options) -> Outcome:
@@ -97,7 +97,7 @@ def _of_vlm(options: Options) -> Outcome:
             asking,
             options.out,
             batch_size=options.batch_size,
-            most_tokens=options.most_tokens,
+            most_tokens=options.most_tokens or (64 if name is None else 512),
             progress=progress,
         )
     if name is not None:
