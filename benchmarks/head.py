@@ -109,7 +109,7 @@ def run(
     seconds = time.process_time() - start
     _, model = load_model(out)
     head, whole = count_head(model), sum(p.numel() for p in model.parameters())
-    said = answers(model, questions, config.image_size)
+    said = answers(model, questions, config.image_size, preset="theodolite")
     return {
         "kind": kind,
         "transitions": transitions,

@@ -82,11 +82,11 @@ class Adapter(nn.Module):
         Raises:
             ImportError, ValueError: as `models.vlm_folder.load_vlm`, or if there is no head in its folder.
         """
-        from peft import LoraConfig, get_peft_model
-
         base, processor = load_vlm(config.base)
         if not config.rank:
             return _assembled(config, base, base, processor, config.head)
+        from peft import LoraConfig, get_peft_model
+
         lora = LoraConfig(
             r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=language_layers(base)
         )
@@ -99,7 +99,6 @@ class Adapter(nn.Module):
         Raises:
             ImportError, ValueError: as `new`, or if the folder holds no adapter.
         """
-        from peft import PeftModel
         from safetensors.torch import load_file
 
         if not (folder / SETTINGS).is_file():
@@ -109,7 +108,7 @@ class Adapter(nn.Module):
         except TypeError as error:
             raise ValueError(f"{folder / SETTINGS} must have the fields of this version: {error}") from None
         base, processor = load_vlm(config.base if config.rank else str(folder / WHOLE))
-        vlm = PeftModel.from_pretrained(base, str(folder / LORA), is_trainable=True) if config.rank else base
+        vlm = _with_lora(base, folder / LORA) if config.rank else base
         made = _assembled(config, base, vlm, processor, str(folder / HEAD) if config.head else None)
         if made.geometry is not None:
             made.geometry.load_state_dict(load_file(folder / GEOMETRY))
@@ -121,7 +120,8 @@ class Adapter(nn.Module):
 
         folder.mkdir(parents=True, exist_ok=True)
         if self.config.rank:
-            self.vlm.save_pretrained(str(folder / LORA), save_embedding_layers=False)
+            # What reinforcement held it to lies beside, and is not ours.
+            self.vlm.save_pretrained(str(folder / LORA), save_embedding_layers=False, selected_adapters=["default"])
         else:
             self._save_whole(self.vlm, folder / WHOLE)
         if self.geometry is not None and self.head is not None and self.head_config is not None:
@@ -227,6 +227,12 @@ class Adapter(nn.Module):
         )
         said = self.processor.tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
         return [text.strip() for text in said]
+
+
+def _with_lora(base: Any, folder: Path) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
 
 
 def language_layers(model: Any) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from geom.boxes import normalise_box
 from geom.camera import PinholeCamera
 from geom.se3 import SE3
-from models.best_actions import Spread, said_of
+from models.best_actions import ANY, Spread, said_of
 from models.confidence import Calibration, decision_chance, motion_chance
 from models.model import Guess, Model
 from models.questions import Asked, Public
@@ -84,14 +84,14 @@ def answers(
     image_size: tuple[int, int],
     batch_size: int = BATCH,
     sure: Sure | None = None,
-    preset: str = "theodolite",
+    preset: str = ANY,
 ) -> list[Answer | None]:
     """Answer questions, in their order; None where it is not sure enough.
 
     Args:
         image_size: width and height of the pictures that the model looks at; those of the questions are resized.
         sure: None to answer always.
-        preset: of which motions are asked about, or any (`models.best_actions.said_of`).
+        preset: of which motions are asked about, or ANY (`models.best_actions.said_of`).
 
     Raises:
         ValueError: if a picture cannot be read, the model does not say how sure it is of a motion, or there is no such
@@ -115,7 +115,7 @@ def answered(
     asked: Sequence[Public],
     image_size: tuple[int, int],
     sure: Sure | None = None,
-    preset: str = "theodolite",
+    preset: str = ANY,
 ) -> list[Answer | None]:
     """Answers to questions of one task, with equally many pictures each, all at once."""
     task = asked[0].task_type

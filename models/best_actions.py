@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,8 +24,10 @@ from geom.se3 import SE3
 from models.head import LEAST_M
 from models.nearest_actions import nearest_sequence
 from models.trunk import Known
+from synth.dataset import SETTINGS_FILE, find_subsets
 from synth.exact import FREE_FALL, NOTHING
 from synth.presets import PRESETS, Family
+from synth.safe_read import mapping, read_json
 
 _WEIGHED, _TRIED = 1500, 500
 """The likeliest motions: so many make the average, and of so many the best is said."""
@@ -35,6 +38,18 @@ _DIRECTIONS = {"z": 1, "x": 1j}
 
 ANY = "any"
 """Instead of a preset: whatever motion; the answer is the one that ends nearest to the measured pose."""
+
+
+def preset_of(data: Path) -> str:
+    """The preset whose motions all questions of a dataset are about, as `generate` wrote it down; ANY if it is none.
+
+    Raises:
+        ValueError: if there is no dataset.
+    """
+    files = [subset / SETTINGS_FILE for subset in find_subsets(data)]
+    configs = [mapping(read_json(file).get("config", {}), str(file)) if file.is_file() else {} for file in files]
+    found = {str(config.get("preset")) for config in configs}
+    return found.pop() if len(found) == 1 and found <= PRESETS.keys() else ANY
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,11 @@ class Spread:
     turn: float = math.radians(3)
     direction: float = 0.1
     log_length: float = 0.2
+
+    def __post_init__(self) -> None:
+        told = (self.turn, self.direction, self.log_length)
+        if not all(math.isfinite(value) and value > 0 for value in told):
+            raise ValueError(f"a spread must be three finite numbers above 0, got {told}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,8 @@ def said_of(
     Raises:
         ValueError: if there is no such preset, or the pose is not finite.
     """
+    if not bool(T_before_after.R.isfinite().all() and T_before_after.t.isfinite().all()):
+        raise ValueError("the pose must be finite, got NaN or inf; was a pose that failed left in?")
     among = None if preset == ANY or num_actions is None else motions(preset, num_actions)
     measured = Measured.of(T_before_after, Spread() if spread is None else spread)
     said = None if among is None else best_actions(measured, among, known)

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from geom.camera import PinholeCamera
-from models.answering import resized
+from models.answering import BATCH, resized
 from models.model import Model
 
 DIGITS, BASE = 4, 16
@@ -80,10 +80,12 @@ def findings(model: Model, shown: Sequence[Shown]) -> Float[Tensor, "n findings"
     device = next(model.parameters()).device
     table = torch.zeros(len(shown), FINDINGS, device=device)
     for count in {len(one.image) for one in shown}:
-        rows = [row for row, one in enumerate(shown) if len(one.image) == count]
-        image = torch.stack([shown[row].image for row in rows]).to(device)
-        K = torch.stack([shown[row].K for row in rows]).to(device)
-        table[rows] = _found(model, image, PinholeCamera(K, image.shape[-1], image.shape[-2]))
+        alike = [row for row, one in enumerate(shown) if len(one.image) == count]
+        for start in range(0, len(alike), BATCH):
+            rows = alike[start : start + BATCH]
+            image = torch.stack([shown[row].image for row in rows]).to(device)
+            K = torch.stack([shown[row].K for row in rows]).to(device)
+            table[rows] = _found(model, image, PinholeCamera(K, image.shape[-1], image.shape[-2]))
     return table
 
 

@@ -27,7 +27,7 @@ _STATE = "state"
 
 @dataclass(frozen=True)
 class GrpoConfig:
-    """How a fine-tuned model goes on. What is not said is as in World2VLM's own recipe.
+    """How a fine-tuned model goes on. Rates and weights are World2VLM's; models/world2vlm_grpo.yaml is its recipe.
 
     Args:
         data: folder of the dataset; the scenes that `models.sft` holds out are held out here too.
@@ -38,7 +38,7 @@ class GrpoConfig:
         most_tokens: of an answer.
         reward: exact or world2vlm.
         save_every: steps between two states to go on from.
-        accelerator: "cpu", or "auto" for what there is. Several processes by torchrun or accelerate.
+        accelerator: "cpu", or "auto" for what there is, such as a GPU. Several processes by torchrun or accelerate.
     """
 
     data: str
@@ -68,7 +68,7 @@ class GrpoConfig:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name):g}")
         if self.kl < 0:
             raise ValueError(f"kl must be 0 or more, got {self.kl:g}")
-        for name, known in (("precision", _PRECISIONS), ("reward", _REWARDS)):
+        for name, known in (("precision", _PRECISIONS), ("reward", _REWARDS), ("accelerator", ("auto", "cpu"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
 
@@ -93,20 +93,29 @@ def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
     check_claim(out, settings)
     if (out / SETTINGS).is_file():
         return last_metrics(out)
+    PartialState = _trl()
     adapter = Adapter.load(Path(how.start))
     if how.kl and not adapter.config.rank:
         raise ValueError(
             f"kl must be 0 where all weights are trained, got {how.kl:g}: only LoRA (rank above 0) leaves the weights"
             " in place that the model is held to"
         )
-    prompts = _prompts(adapter, how)
+    if how.reward == "world2vlm" and adapter.unit.resize is not None:
+        raise ValueError("the published reward reads boxes in thousandths alone; this model writes pixels: use exact")
+    state = PartialState(cpu=how.accelerator == "cpu")
+    prompts = _prompts(adapter.to(state.device), how)
+    if len(prompts) < how.questions * state.num_processes:
+        raise ValueError(
+            f"questions must be at most those that there are to train on, {len(prompts)} on {state.num_processes}"
+            f" devices, got {how.questions}"
+        )
     # What is refused is refused before anything is written.
     claim(out, settings)
     with held(out), warnings.catch_warnings():
         # trl and peft still use old names of transformers'.
         warnings.filterwarnings("ignore", ".*is deprecated and will be removed in v6", FutureWarning)
         trainer = _trainer(adapter, prompts, how, out, show)
-        trainer.train(resume_from_checkpoint=any((out / _STATE).glob("checkpoint-*")) or None)
+        trainer.train(resume_from_checkpoint=_last_state(out / _STATE))
         if trainer.is_world_process_zero():
             lines = (json.dumps(row) + "\n" for row in trainer.state.log_history if "reward" in row)
             write_whole(out / METRICS, (line.encode() for line in lines))
@@ -114,6 +123,26 @@ def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
         # The first process alone writes what all of them read.
         trainer.accelerator.wait_for_everyone()
         return last_metrics(out)
+
+
+def _trl() -> Any:
+    """What tells processes from each other; raises where trl, which trains, is missing.
+
+    Raises:
+        ImportError: as it says.
+    """
+    try:
+        import trl  # noqa: F401
+        from accelerate import PartialState
+    except ImportError:
+        raise ImportError("reinforcement learning needs trl: pip install -e '.[vlm]'") from None
+    return PartialState
+
+
+def _last_state(states: Path) -> str | None:
+    """The newest state that is whole: trl writes what says how far it came at the end."""
+    whole = [path.parent for path in states.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
 def _prompts(adapter: Adapter, how: GrpoConfig) -> Any:
@@ -139,12 +168,10 @@ def _prompts(adapter: Adapter, how: GrpoConfig) -> Any:
 
 
 def _trainer(adapter: Adapter, prompts: Any, how: GrpoConfig, out: Path, show: bool) -> Any:
-    try:
-        from transformers import PrinterCallback
-        from trl.trainer.grpo_config import GRPOConfig
-        from trl.trainer.grpo_trainer import GRPOTrainer
-    except ImportError:
-        raise ImportError("reinforcement learning needs trl: pip install -e '.[vlm]'") from None
+    from transformers import PrinterCallback
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
     # trl pads ids on the left itself, and kinds of tokens by the tokenizer (its issue 5785).
     adapter.processor.tokenizer.padding_side = "left"
     settings = GRPOConfig(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
@@ -29,7 +30,7 @@ def claim(out: Path, settings: dict[str, Any]) -> None:
         ValueError: as `check_claim`.
     """
     check_claim(out, settings)
-    if not (out / SETTINGS).is_file():
+    if not rank() and not (out / SETTINGS).is_file():
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / SETTINGS, _settings(settings))
 
@@ -41,6 +42,8 @@ def check_claim(out: Path, settings: dict[str, Any]) -> None:
         ValueError: if it was made by other settings, or holds something else.
     """
     path = out / SETTINGS
+    if rank():
+        return  # of several processes the first looks: the others would see what it is just writing
     if path.is_file():
         there = read_json(path)
         for part, values in json.loads(_settings(settings)).items():
@@ -94,26 +97,36 @@ def trainer_of(
         watched: the measure by which the best state is kept.
         show: a progress bar.
         more: other settings of lightning's.
+
+    Raises:
+        ValueError: if lightning has no such device or strategy here.
     """
+    if "fsdp" in how.strategy:
+        raise ValueError(f"strategy must be auto or ddp: gradients are clipped over all weights, got {how.strategy!r}")
     # Its tips are not about what happens here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     bar = [TQDMProgressBar(refresh_rate=10)] if show else []
-    return lightning.Trainer(
-        default_root_dir=out,
-        max_epochs=how.epochs,
-        accelerator=how.accelerator,
-        devices=how.devices,
-        strategy=how.strategy,
-        precision=how.precision,
-        logger=False,
-        callbacks=[kept(out, watched), Journal(out), *callbacks, *bar],
-        enable_progress_bar=show,
-        enable_model_summary=False,
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        **more,
-    )
+    try:
+        return lightning.Trainer(
+            default_root_dir=out,
+            max_epochs=how.epochs,
+            accelerator=how.accelerator,
+            devices=how.devices,
+            strategy=how.strategy,
+            precision=how.precision,
+            logger=False,
+            callbacks=[kept(out, watched), Journal(out), *callbacks, *bar],
+            enable_progress_bar=show,
+            enable_model_summary=False,
+            gradient_clip_val=1.0,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            **more,
+        )
+    except (MisconfigurationException, TypeError) as error:
+        raise ValueError(
+            f"accelerator, devices, strategy and precision must be some that lightning has: {error}"
+        ) from None
 
 
 def go_on(

@@ -25,7 +25,8 @@ from synth.splits import assign_splits
 
 @dataclass(frozen=True)
 class SftConfig:
-    """How a vision-language model is fine-tuned. What is not said is as in World2VLM's own recipe (arXiv 2604.26934).
+    """How a vision-language model is fine-tuned. Rate, batches and schedule are those of World2VLM (arXiv 2604.26934);
+    models/world2vlm_sft.yaml is its whole recipe.
 
     Args:
         data: folder of the dataset; a tenth of its scenes is held out.
@@ -181,16 +182,18 @@ def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) 
     """
     settings = {"adapter": asdict(config), "sft": {k: v for k, v in asdict(how).items() if k not in _FREE}}
     check_claim(out, settings)
+    if how.geometry_weight and config.head is None:
+        raise ValueError(f"geometry_weight must be 0 where there is no head, got {how.geometry_weight:g}")
     if (out / SETTINGS).is_file():
         return last_metrics(out)
     with torch.random.fork_rng():
         torch.manual_seed(how.seed)
         adapter = Adapter.new(config)
     data = _Data(*_lessons(adapter.train(), how), how)
+    trainer = trainer_of(out, how, WATCHED, show, accumulate_grad_batches=how.accumulate, log_every_n_steps=1)
     # What is refused is refused before anything is written.
     claim(out, settings)
     with held(out):
-        trainer = trainer_of(out, how, WATCHED, show, accumulate_grad_batches=how.accumulate, log_every_n_steps=1)
         go_on(trainer, SftModule(adapter, how), data, out)
         if trainer.is_global_zero:
             adapter.save(out)
@@ -244,4 +247,6 @@ class _Data(lightning.LightningDataModule):
             collate_fn=lessons.collated,
             num_workers=self.how.loader_workers,
             persistent_workers=self.how.loader_workers > 0,
+            # The model goes along as it is; its hooks could not be sent.
+            multiprocessing_context="fork" if self.how.loader_workers else None,
         )

@@ -88,17 +88,21 @@ def write_vlm_answers(
 
     Args:
         model: folder of the adapter, by which a begun file is known to be its.
-        batch_size: questions answered at once; the answers do not depend on it.
+        batch_size: questions answered at once; in half precision the answers may depend on it.
         most_tokens: of an answer.
         progress: called with (questions answered, questions in all).
 
     Raises:
-        ValueError: if a picture cannot be read, or the begun file is of other answers.
+        ValueError: if the begun file is of other answers.
+        OSError: if a picture cannot be read.
     """
     begun = out.with_name(f".{out.name}.begun")
-    said = _begun(begun, {"model": str(model.resolve()), **asking.about, "most_tokens": most_tokens})
-    left = [n for n, name in enumerate(asking.ids) if name not in said]
+    mine = {"model": str(model.resolve()), **asking.about, "most_tokens": most_tokens}
+    if not begun.is_file():
+        write_whole(begun, json_bytes(mine))
     with only_run(begun), begun.open("ab") as file:
+        said = _begun(begun, mine)
+        left = [n for n, name in enumerate(asking.ids) if name not in said]
         for start in range(0, len(left), batch_size):
             places = left[start : start + batch_size]
             for n, text in zip(places, adapter.answers(asking.ask(places), most_tokens), strict=True):
@@ -112,14 +116,9 @@ def write_vlm_answers(
 
 
 def _begun(path: Path, mine: Mapping[str, Any]) -> dict[str, str]:
-    """What is answered already; begins the file where nothing is, and takes off a line that was cut short."""
-    if not path.is_file():
-        write_whole(path, json_bytes(mine))
-        return {}
-    there = path.read_bytes()
-    whole = there[: there.rfind(b"\n") + 1]
-    if whole != there:
-        write_whole(path, whole)
+    """What is answered already; takes off a line that was cut short."""
+    with path.open("r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
     (_, first), *rows = read_lines(path)
     if first != mine:
         name = next(name for name in (*mine, *first) if first.get(name) != mine.get(name))

@@ -107,7 +107,7 @@ def _said(task: dict[str, Any], proof: dict[str, Any], response: Any, found: dic
     box = exact.read("D1", proof["variant"], response) if task["task_type"] == "D1" and "reason" not in found else None
     size = proof["transition"]["image_size"]
     box_px = unit.pixels(box, *size) if isinstance(box, tuple) else None
-    return Said(str(response), found["overall"], found.get("reason", ""), box_px)
+    return Said("" if response is None else str(response), found["overall"], found.get("reason", ""), box_px)
 
 
 _CHUNK = 10_000

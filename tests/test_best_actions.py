@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from geom.actions import parse_actions
 from geom.se3 import SE3
 from models import best_actions as module
 from models.answering import _spread
-from models.best_actions import ANY, Measured, Motions, Spread, best_actions, motions, said_of
+from models.best_actions import ANY, Measured, Motions, Spread, best_actions, motions, preset_of, said_of
 from models.confidence import Calibration
 from models.head import LEAST_M
 from models.model import Guess
@@ -138,6 +140,37 @@ def test_what_no_preset_has_ends_nearest() -> None:
     far = parse_actions("move forward 5 meters").pose()
     assert said_of(far, 1, "move", "theodolite", Spread(log_length=0.02)).text() == "move forward 5 meters"
     assert said_of(turn, None, "level", "theodolite").text() == "turn left 45 degrees"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_pose_that_is_none_has_no_words(value: float) -> None:
+    R, t = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    for T in (SE3(R, t + value), SE3(R * value, t)):
+        for preset in ("theodolite", ANY):
+            with pytest.raises(ValueError, match="the pose must be finite"):
+                said_of(T, 1, "move", preset)
+    for spread in ((0.0, 0.1, 0.1), (0.1, value, 0.1)):
+        with pytest.raises(ValueError, match="three finite numbers above 0"):
+            Spread(*spread)
+
+
+def test_a_dataset_tells_what_it_asks_about(tmp_path: Path) -> None:
+    """A preset where all of it was generated with one, else any motion."""
+
+    def subset(name: str, settings: dict | None) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tasks.jsonl").touch()
+        if settings is not None:
+            (tmp_path / name / "generation.json").write_text(json.dumps({"config": settings}))
+
+    subset("a", {"preset": "svc"})
+    subset("b", {"preset": "svc"})
+    assert preset_of(tmp_path) == "svc" and preset_of(tmp_path / "a") == "svc"
+    subset("c", {"preset": "hy"})
+    assert preset_of(tmp_path) == ANY
+    subset("d", {"source": "recorded"})
+    subset("e", None)
+    assert preset_of(tmp_path / "d") == preset_of(tmp_path / "e") == ANY
 
 
 def test_there_must_be_such_a_preset() -> None:

@@ -29,7 +29,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny_folder(tmp_path_factory.mktemp("grpo"))
     for family in FAMILIES:
         torch.manual_seed(0)
-        Adapter.new(AdapterConfig(str(root / family), rank=4, head=str(root / "head"))).save(root / f"start_{family}")
+        made = Adapter.new(AdapterConfig(str(root / family), rank=4, head=str(root / "head")))
+        # What was learned before: held to the bare model it would be far off.
+        with torch.no_grad():
+            for name, p in made.trained(with_head=False).items():
+                if "lora_B" in name:
+                    p.normal_(std=0.3)
+        made.save(root / f"start_{family}")
     return root
 
 
@@ -46,11 +52,15 @@ def test_any_family_goes_on_with_its_lora_and_is_held_to_where_it_started(
     # Models that know no word get nothing from the exact metric.
     monkeypatch.setitem(_REWARDS, "exact", lambda completions, **_: [float(len(str(one)) % 7) for one in completions])
     found = grpo(tmp_path / "g", config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2), show=False)
-    assert found["kl"] > 0 and found["epoch"] == 1
+    first = json.loads((tmp_path / "g" / "metrics.jsonl").read_text().splitlines()[0])
+    assert abs(first["kl"]) < 1e-6 < found["kl"] and found["epoch"] == 1
     before, after = (Adapter.load(path) for path in (folder / f"start_{family}", tmp_path / "g"))
     theirs, mine = (one.trained(with_head=False) for one in (before, after))
     changed = {name for name, p in mine.items() if not torch.equal(p, theirs[name])}
     assert changed and all("lora_" in name for name in changed)
+    assert {path.name for path in (tmp_path / "g" / "lora").iterdir()} == {
+        path.name for path in (folder / f"start_{family}" / "lora").iterdir()
+    }
     assert grpo(tmp_path / "g", config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2), show=False) == found
 
 
@@ -79,9 +89,13 @@ def test_reward_rises_on_what_can_be_learned(tmp_path: Path) -> None:
 def test_an_interrupted_run_goes_on_from_its_last_state(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """To the same weights, also where a later state was cut off while it was written."""
     from trl.trainer.grpo_trainer import GRPOTrainer
 
-    step, how = GRPOTrainer.training_step, config(folder, "start_smol", save_every=2)
+    monkeypatch.setitem(_REWARDS, "exact", lambda completions, **_: [float(len(str(one)) % 7) for one in completions])
+    how = config(folder, "start_smol", save_every=2, learning_rate=1e-2)
+    grpo(tmp_path / "whole", how, show=False)
+    step = GRPOTrainer.training_step
     begun = []
 
     def cut_off(self: GRPOTrainer, *args: Any) -> torch.Tensor:
@@ -95,7 +109,8 @@ def test_an_interrupted_run_goes_on_from_its_last_state(
         grpo(tmp_path / "g", how, show=False)
     assert begun == [0, 1, 2, 3] and not (tmp_path / "g" / "adapter.json").exists()
     with pytest.raises(ValueError, match="was begun with generations = 4, this call has 2"):
-        grpo(tmp_path / "g", config(folder, "start_smol", save_every=2, generations=2), show=False)
+        grpo(tmp_path / "g", config(folder, "start_smol", save_every=2, learning_rate=1e-2, generations=2), show=False)
+    (tmp_path / "g" / "state" / "checkpoint-3").mkdir()
 
     def counted(self: GRPOTrainer, *args: Any) -> torch.Tensor:
         begun.append(self.state.global_step)
@@ -106,6 +121,9 @@ def test_an_interrupted_run_goes_on_from_its_last_state(
     assert begun[4:] == [2, 3] and (tmp_path / "g" / "adapter.json").is_file()
     rows = [json.loads(line) for line in (tmp_path / "g" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    mine, whole = (Adapter.load(tmp_path / run).trained(with_head=False) for run in ("g", "whole"))
+    for name, p in whole.items():
+        torch.testing.assert_close(mine[name], p, atol=1e-4, rtol=1e-3)
 
 
 def test_two_processes_share_the_questions_and_one_reports(folder: Path, tmp_path: Path) -> None:
@@ -136,9 +154,20 @@ def test_all_weights_are_held_to_nothing(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "g").exists()
 
 
+def test_there_must_be_enough_questions_and_the_published_reward_reads_thousandths(
+    folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="questions must be at most those that there are to train on, 8 on 1 devices"):
+        grpo(tmp_path / "g", config(folder, "start_smol", questions=9), show=False)
+    with pytest.raises(ValueError, match="reads boxes in thousandths alone"):
+        grpo(tmp_path / "g", config(folder, "start_qwen2_5", reward="world2vlm"), show=False)
+    assert not (tmp_path / "g").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"accelerator": "tpu"}, "accelerator must be one of auto, cpu, got 'tpu'"),
         ({"generations": 1}, "generations must be 2 or more"),
         ({"questions": 0}, "questions must be 1 or more, got 0"),
         ({"per_task": 0}, "per_task must be 1 or more, got 0"),

@@ -78,7 +78,11 @@ def test_boxes_of_predictions_are_drawn_where_their_unit_puts_them(
     capsys.readouterr()
     page = (tmp_path / "v.html").read_text()
     assert f'x="{num(16)}" y="{num(32)}" width="{num(32)}" height="{num(32)}"' in page
-    assert page.count("data-card") >= 2 and "score 0.00: no action found" in page and "box that the model says" in page
+    assert (
+        page.count('<article class="card"') == 2
+        and "score 0.00: no action found" in page
+        and "box that the model says" in page
+    )
     found = read_said(tmp_path / "p.jsonl", folder / "data")
     assert found[box].box_px == pytest.approx((0.896, 1.792, 2.688, 3.584)) and found[other].box_px is None
 
@@ -216,13 +220,20 @@ def test_recipes_are_options_of_the_command(name: str, more: list[str], expected
         (["--stage", "sft", "--base", "b", "--rank", "-1"], "--rank must be 0 or more"),
         (["--stage", "sft", "--base", "b", "--batch-size", "0"], "--batch-size must be 1 or more, got 0"),
         (["--stage", "grpo", "--start", "s", "--generations", "1"], "--generations must be 2 or more"),
+        (["--stage", "sft", "--base", "b", "--geometry-weight", "1"], "--geometry-weight must be 0 where there is no"),
+        (["--stage", "sft", "--base", "b", "--merged", "o"], "--merged must be another folder than --out"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], line: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    line: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "d").mkdir()
-    assert main(["train", "vlm", "--data", str(tmp_path / "d"), "--out", str(tmp_path / "o"), *words]) == 2
+    assert main(["train", "vlm", "--data", "d", "--out", "o", *words]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"theodolite: error: {line}")
 
 
@@ -231,6 +242,29 @@ def test_a_folder_without_a_model_is_refused(folder: Path, tmp_path: Path, capsy
     assert main([*call, "--base", str(folder / "head")]) == 2
     assert f"{folder / 'head'} must be the folder of an image-text model" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--strategy", "fsdp"], "--strategy must be auto or ddp"),
+        (["--accelerator", "cpu", "--devices", "many"], "accelerator, devices, strategy and precision must be some"),
+    ],
+)
+def test_devices_that_are_not_there_leave_no_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], line: str
+) -> None:
+    call = ["train", "vlm", "--stage", "sft", "--base", str(folder / "smol"), "--data", str(folder / "data")]
+    assert main([*call, "--out", str(tmp_path / "o"), *words]) == 2
+    assert f"theodolite: error: {line}" in capsys.readouterr().err and not (tmp_path / "o").exists()
+
+
+def test_what_cannot_be_scored_is_not_asked(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Adapter.new(AdapterConfig(str(folder / "qwen2_5"), rank=0)).save(tmp_path / "pixels")
+    call = ["eval", str(tmp_path / "pixels"), "--data", str(folder / "data"), "--out", str(tmp_path / "p.jsonl")]
+    assert main([*call, "--metric", "world2vlm"]) == 2 and "this model writes pixels" in capsys.readouterr().err
+    assert main([*call, "--device", "abacus"]) == 2 and "--device must be one that torch" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["pixels"]
 
 
 def test_a_merged_model_goes_into_a_new_folder(

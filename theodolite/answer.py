@@ -34,8 +34,8 @@ class Options(CommonOptions):
     vision-language model that no head tells anything)"""
     undecided_below: float = 0.0
     """head: chance of being right, 0 to 1, below which the answer is undecided (boxes are always answered)"""
-    preset: Literal["theodolite", "svc", "svc_teacher", "hy", "any"] = "theodolite"
-    """head: motions that questions are of, as for generate; any = whatever ends nearest to the measured pose"""
+    preset: Literal["theodolite", "svc", "svc_teacher", "hy", "any"] = "any"
+    """head: motions that are asked about, as for generate; any = whatever ends nearest to the measured pose"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -68,7 +68,7 @@ def _run_guarded(name: str, argv: Sequence[str]) -> int:
         return console.DONE
     except OSError as error:
         return _fail(console.os_error_line(error), console.BAD_INPUT)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         return _fail(str(error), console.BAD_INPUT)
 
 

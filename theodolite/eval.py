@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from theodolite.console import Outcome, Progress, check_dataset_folder, check_out_file
 from theodolite.options import CommonOptions, in_words_of
@@ -31,8 +31,9 @@ class Options(CommonOptions):
     """vision-language model: pictures of a benchmark's video"""
     undecided_below: float = 0.0
     """head: chance of being right, 0 to 1, below which an answer is undecided (boxes are always answered)"""
-    preset: Literal["theodolite", "svc", "svc_teacher", "hy", "any"] = "theodolite"
-    """head: motions that questions are of, as for generate; any = whatever ends nearest to the measured pose"""
+    preset: Literal["theodolite", "svc", "svc_teacher", "hy", "any"] | None = None
+    """head: motions that are asked about, as for generate (default: those that the dataset was generated with, or any);
+    any = whatever ends nearest to the measured pose"""
     batch_size: int = 8
     """vision-language model: questions at once"""
     most_tokens: int | None = None
@@ -63,6 +64,7 @@ def run(options: Options) -> Outcome:
 
 def _of_head(options: Options) -> Outcome:
     from models.answering import answers, sure_of
+    from models.best_actions import preset_of
     from models.questions import read_questions, write_answers
     from models.weights import load_model
     from synth.predictions import score_file
@@ -71,7 +73,8 @@ def _of_head(options: Options) -> Outcome:
     questions = read_questions(options.data)
     with in_words_of(Options):
         sure = sure_of(options.model, options.undecided_below)
-    said = answers(model.to(options.device), questions, config.image_size, sure=sure, preset=options.preset)
+    preset = options.preset or preset_of(options.data)
+    said = answers(model.to(device_of(options.device)), questions, config.image_size, sure=sure, preset=preset)
     write_answers(options.out, zip(questions, said, strict=True))
     report = score_file(options.out, options.data, options.metric, seed=options.seed)
     return Outcome("\n".join(report_lines(report)), report)
@@ -88,7 +91,10 @@ def _of_vlm(options: Options) -> Outcome:
     name, data = options.benchmark, options.data
     if not data.exists():
         raise ValueError(f"no benchmark at {data}: it is not there")
-    adapter = Adapter.load(options.model).to(options.device)
+    device = device_of(options.device)
+    adapter = Adapter.load(options.model).to(device)
+    if options.metric == "world2vlm" and adapter.unit.resize is not None:
+        raise ValueError("--metric world2vlm reads boxes in thousandths alone; this model writes pixels: use exact")
     asking = of_dataset(adapter, data) if name is None else of_benchmark(name, data, options.frames)
     with Progress("eval: questions") as progress:
         write_vlm_answers(
@@ -105,3 +111,20 @@ def _of_vlm(options: Options) -> Outcome:
         return Outcome("\n".join(benchmark_lines(report)), report)
     report = score_file(options.out, data, options.metric, unit=adapter.unit, seed=options.seed)
     return Outcome("\n".join(report_lines(report)), report)
+
+
+def device_of(name: str) -> Any:
+    """A device of torch's.
+
+    Raises:
+        ValueError: if torch has none of that name.
+    """
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"--device must be one that torch has here, such as cpu or cuda, got {name!r}: {error}"
+        ) from None
+    return torch.device(name)

@@ -57,7 +57,7 @@ class Options(CommonOptions):
     devices: str = "auto"
     """lightning's: auto, a number, or a list"""
     strategy: str = "auto"
-    """lightning's: auto, ddp, fsdp"""
+    """lightning's: auto, ddp"""
     precision: str = "32-true"
     """lightning's: 32-true, bf16-mixed, 16-mixed"""
 

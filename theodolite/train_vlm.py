@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ _OF = {"sft": ("base", "head", *_ADAPTER, *_SFT), "grpo": ("start", *_GRPO)}
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """Options of `theodolite train vlm`. What is not said is as in World2VLM's recipe, for 8 GPUs."""
+    """Options of `theodolite train vlm`."""
 
     stage: Literal["sft", "grpo"]
     """sft = fine-tuning on the answers; grpo = then, rewarded for the model's own answers by the exact metric"""
@@ -54,7 +55,7 @@ class Options(CommonOptions):
     devices: str | None = None
     """sft: lightning's: auto, a number, or a list (default: auto)"""
     strategy: str | None = None
-    """sft: lightning's: auto, ddp, fsdp (default: auto)"""
+    """sft: lightning's: auto, ddp (default: auto)"""
     start: Path | None = None
     """grpo: folder that sft wrote (needed)"""
     per_task: int | None = None
@@ -74,13 +75,13 @@ class Options(CommonOptions):
     save_every: int | None = None
     """grpo: steps between two states to go on from (default: 100)"""
     epochs: int | None = None
-    """(default: 1)"""
+    """over all questions (default: 1)"""
     learning_rate: float | None = None
     """the highest (default: sft 1e-5, grpo 1e-6)"""
     accelerator: str | None = None
-    """auto, cpu, and for sft lightning's others (default: auto)"""
+    """auto, cpu; for sft lightning's others too (default: auto)"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
-    """(default: 32-true)"""
+    """32-true, bf16-mixed or 16-mixed (default: 32-true; World2VLM: bf16-mixed)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,8 +103,7 @@ def run(options: Options) -> Outcome:
     check_dataset_folder(options.data)
     for folder in filter(None, (options.out, options.merged)):
         check_out_folder(folder)
-    if options.merged is not None and options.merged.exists() and any(options.merged.iterdir()):
-        raise ValueError(f"--merged must be a new or empty folder, but {options.merged} is not empty")
+    _check_merged(options)
     from models.run_folder import rank
 
     with in_words_of(Options):
@@ -111,11 +111,27 @@ def run(options: Options) -> Outcome:
     if rank():
         sys.exit(0)  # of several processes the first alone reports
     if options.merged is not None:
-        from models.adapter import Adapter
-
-        Adapter.load(options.out).save_merged(options.merged)
+        _merge(options.out, options.merged)
     report = {"out": str(options.out), "metrics": metrics, "merged": options.merged and str(options.merged)}
     return Outcome("\n".join(_lines(options, metrics)), report)
+
+
+def _check_merged(options: Options) -> None:
+    folder = options.merged
+    if folder is not None and folder.resolve() == options.out.resolve():
+        raise ValueError(f"--merged must be another folder than --out, got {folder} for both")
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"--merged must be a new or empty folder, but {folder} is not empty")
+
+
+def _merge(model: Path, folder: Path) -> None:
+    """Write the merged model; the folder is there when it is whole, or not at all."""
+    from models.adapter import Adapter
+
+    begun = folder.with_name(f".{folder.name}.begun")
+    shutil.rmtree(begun, ignore_errors=True)
+    Adapter.load(model).save_merged(begun)
+    begun.replace(folder)
 
 
 def _sft(options: Options) -> Mapping[str, Any]:
