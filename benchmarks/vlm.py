@@ -99,7 +99,6 @@ def run(root: Path, args: argparse.Namespace, head: Path | None) -> dict[str, An
     """Both stages, and what is answered after each."""
     name, accelerator = "told" if head else "alone", "cpu" if args.device == "cpu" else "gpu"
     tuned, better = root / f"{name}-sft", root / f"{name}-grpo"
-    found: dict[str, Any] = {}
     start = time.perf_counter()
     how = SftConfig(
         str(root / "train"),
@@ -111,10 +110,10 @@ def run(root: Path, args: argparse.Namespace, head: Path | None) -> dict[str, An
         devices=1,
     )
     config = AdapterConfig(str(root / "base"), rank=0, head=None if head is None else str(head))
-    found["sft"] = {"loss": sft(tuned, config, how, show=False), "seconds": round(time.perf_counter() - start)}
-    found["sft"] |= {"exact": answered(tuned, root, args.device)}
+    first: dict[str, Any] = {"loss": sft(tuned, config, how, show=False), "seconds": round(time.perf_counter() - start)}
+    first["exact"] = answered(tuned, root, args.device)
     if head is not None:
-        found["sft"]["exact_with_findings_of_others"] = answered(tuned, root, args.device, is_shuffled=True)
+        first["exact_with_findings_of_others"] = answered(tuned, root, args.device, is_shuffled=True)
     start = time.perf_counter()
     rewarded = GrpoConfig(
         str(root / "train"),
@@ -131,13 +130,13 @@ def run(root: Path, args: argparse.Namespace, head: Path | None) -> dict[str, An
     grpo(better, rewarded, show=False)
     reward = [json.loads(line)["reward"] for line in (better / "metrics.jsonl").read_text().splitlines()]
     tenth = max(len(reward) // 10, 1)
-    found["grpo"] = {
+    second = {
         "steps": len(reward),
         "seconds": round(time.perf_counter() - start),
         "reward_of_first_and_last_tenth": [_mean(reward[:tenth]), _mean(reward[-tenth:])],
         "exact": answered(better, root, args.device),
     }
-    return found
+    return {"sft": first, "grpo": second}
 
 
 def _mean(values: Sequence[float]) -> float:
