@@ -90,7 +90,8 @@ def motion(asked: Public, seen: TwoView) -> Answer | None:
     elif asked.task_type == "A1":
         T_before_after = SE3.from_translation(T_before_after.t)
     known = "turn" if asked.task_type == "A2" else "move" if asked.task_type == "A1" else "level"
-    text = said_of(T_before_after, asked.num_actions, known, "theodolite").text()
+    said, _ = said_of(T_before_after, asked.num_actions, known, "theodolite")
+    text = said.text()
     return MotionAnswer(text, (text,))
 
 

@@ -97,7 +97,7 @@ def _examples(root: Path) -> list[Any]:
 
 def run(root: Path, args: argparse.Namespace, head: Path | None) -> dict[str, Any]:
     """Both stages, and what is answered after each."""
-    name, accelerator = "told" if head else "alone", "cpu" if args.device == "cpu" else "gpu"
+    name, accelerator = "told" if head else "alone", "cpu" if args.device == "cpu" else "auto"
     tuned, better = root / f"{name}-sft", root / f"{name}-grpo"
     start = time.perf_counter()
     how = SftConfig(

@@ -154,8 +154,11 @@ def _motions(model: Model, batch: _Batch, by: Calibration) -> Iterator[_Said]:
     guess = model.motion(a, b, known)
     T_a_b = guess.T_a_b.to("cpu", torch.float64)
     for place, one in enumerate(batch.asked):
-        said = said_of(T_a_b[place], one.num_actions, known, batch.preset, _spread(guess, place, by))
-        yield MotionAnswer(said.text(), ()), motion_chance(said, guess, place, by)
+        spread = _spread(guess, place, by)
+        said, chance = said_of(T_a_b[place], one.num_actions, known, batch.preset, spread)
+        if chance is None or spread is None:
+            chance = motion_chance(said, guess, place, by)
+        yield MotionAnswer(said.text(), ()), chance
 
 
 def _spread(guess: Guess, place: int, by: Calibration) -> Spread | None:

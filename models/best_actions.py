@@ -98,8 +98,8 @@ class Measured:
 
 def said_of(
     T_before_after: SE3, num_actions: int | None, known: Known, preset: str, spread: Spread | None = None
-) -> ActionSequence:
-    """The words for a pose.
+) -> tuple[ActionSequence, float | None]:
+    """The words for a pose, and the chance that they score at all; None where they are what ends nearest.
 
     Args:
         T_before_after: unbatched pose of the second camera in the first, metres.
@@ -117,7 +117,7 @@ def said_of(
     among = None if preset == ANY or num_actions is None else motions(preset, num_actions)
     measured = Measured.of(T_before_after, Spread() if spread is None else spread)
     said = None if among is None else best_actions(measured, among, known)
-    return nearest_sequence(T_before_after, num_actions) if said is None else said
+    return (nearest_sequence(T_before_after, num_actions), None) if said is None else said
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,8 +205,10 @@ def _of_family(family: Family, share: float) -> Motions:
     return Motions(((family, len(amounts)),), place, heading, moved, turned, log_chance)
 
 
-def best_actions(measured: Measured, among: Motions, known: Known) -> ActionSequence | None:
-    """Return the motion whose `exact` score is the highest on average; None if none of them ends near.
+def best_actions(measured: Measured, among: Motions, known: Known) -> tuple[ActionSequence, float] | None:
+    """Return the motion whose `exact` score is the highest on average, and the chance that it scores at all.
+
+    None if no motion ends near.
 
     Args:
         among: what may be asked about.
@@ -219,8 +221,10 @@ def best_actions(measured: Measured, among: Motions, known: Known) -> ActionSequ
     log_chance = among.log_chance - off
     likeliest = np.argsort(-log_chance, kind="stable")[:_WEIGHED]
     weight = np.exp(log_chance[likeliest] - log_chance[likeliest[0]])
-    expected = among.score(likeliest[:_TRIED], likeliest) @ weight
-    return among[int(likeliest[int(expected.argmax())])]
+    weight /= weight.sum()
+    score = among.score(likeliest[:_TRIED], likeliest)
+    best = int((score @ weight).argmax())
+    return among[int(likeliest[best])], float(weight[score[best] > 0].sum())
 
 
 def _off(measured: Measured, among: Motions) -> Float64[NDArray, " n"]:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geom.actions import parse_actions
+from geom.actions import ActionSequence, parse_actions
 from geom.se3 import SE3
 from models import best_actions as module
 from models.answering import _spread
@@ -20,6 +20,7 @@ from models.best_actions import ANY, Measured, Motions, Spread, best_actions, mo
 from models.confidence import Calibration
 from models.head import LEAST_M
 from models.model import Guess
+from models.trunk import Known
 from synth.exact import motion_score
 from synth.presets import PRESETS
 
@@ -28,6 +29,12 @@ NUMBERS = [(preset, n) for preset in PRESETS for n in (1, 2, 3) if motions(prese
 
 def table(preset: str, num_actions: int) -> Motions:
     found = motions(preset, num_actions)
+    assert found is not None
+    return found
+
+
+def told(pose: Measured, among: Motions, known: Known) -> tuple[ActionSequence, float]:
+    found = best_actions(pose, among, known)
     assert found is not None
     return found
 
@@ -75,29 +82,29 @@ def test_scores_are_those_of_the_metric(num_actions: int) -> None:
 def test_a_pose_that_is_known_well_is_told_exactly(num_actions: int, data: st.DataObject) -> None:
     found = table("theodolite", num_actions)
     actions = found[data.draw(st.integers(0, len(found.place) - 1))]
-    said = best_actions(measured(actions.text(), sure=100), found, "level")
-    assert said is not None and motion_score(actions, said) == 1
+    said, chance = told(measured(actions.text(), sure=100), found, "level")
+    assert motion_score(actions, said) == 1 and chance > 0.99
 
 
 def test_turns_are_told_on_the_grid_of_the_questions() -> None:
     for off in (-4.0, 4.0):
-        said = best_actions(measured("turn left 40 degrees", off_deg=off), table("theodolite", 1), "turn")
-        assert said is not None and said.text() == "turn left 40 degrees"
+        said, _ = told(measured("turn left 40 degrees", off_deg=off), table("theodolite", 1), "turn")
+        assert said.text() == "turn left 40 degrees"
 
 
 def test_what_the_question_says_of_the_motion_counts() -> None:
     # Nearer to a small turn than to any move, as far as the pose goes.
     pose = measured("turn left 10 degrees")
-    said = {known: best_actions(pose, table("theodolite", 1), known) for known in ("level", "turn", "move")}
+    said = {known: told(pose, table("theodolite", 1), known)[0] for known in ("level", "turn", "move")}
     assert said["level"] == said["turn"] == parse_actions("turn left 10 degrees")
-    assert said["move"] is not None and not said["move"][0].kind.is_turn
+    assert not said["move"][0].kind.is_turn
 
 
 def test_a_motion_that_is_not_asked_about_is_left_to_the_nearest() -> None:
     assert best_actions(measured("move forward 6 meters"), table("theodolite", 1), "move") is None
     assert best_actions(measured("move forward 6 meters"), table("svc_teacher", 1), "move") is not None
-    said = best_actions(measured("move forward 2.3 meters"), table("theodolite", 1), "move")
-    assert said is not None and 1.8 <= said[0].amount <= 2
+    said, _ = told(measured("move forward 2.3 meters"), table("theodolite", 1), "move")
+    assert 1.8 <= said[0].amount <= 2
 
 
 def test_no_answer_scores_better_on_average() -> None:
@@ -106,17 +113,19 @@ def test_no_answer_scores_better_on_average() -> None:
     chance = np.exp(found.log_chance - module._off(pose, found))
     truths = np.random.default_rng(0).choice(len(chance), 4000, p=chance / chance.sum())
     mean = found.score(np.arange(len(chance)), truths).mean(1)
-    said = best_actions(pose, found, "level")
+    said, scores_at_all = told(pose, found, "level")
     (place,) = [n for n in range(len(chance)) if found[n] == said]
     assert mean[place] > mean.max() - 0.02 and mean[place] > 1.5 * np.quantile(mean, 0.99)
+    scored = found.score(np.array([place]), truths) > 0
+    assert scores_at_all == pytest.approx(scored.mean(), abs=0.03) and 0.1 < scored.mean() < 0.95
 
 
 def test_mirrored_poses_have_mirrored_words() -> None:
     for text in ("move left 1.3 meters; turn right 30 degrees", "turn left 20 degrees; move backward 0.7 meters"):
         pose, found = measured(text, 0.07, 3.0), table("theodolite", 2)
         there = Measured(pose.place.conjugate(), -pose.heading_deg, pose.aside, pose.along, pose.turn_deg)
-        said, mirrored = best_actions(pose, found, "level"), best_actions(there, found, "level")
-        assert said is not None and mirrored is not None and said.mirrored() == mirrored
+        (said, chance), (mirrored, same) = told(pose, found, "level"), told(there, found, "level")
+        assert said.mirrored() == mirrored and chance == pytest.approx(same)
 
 
 def test_how_sure_a_model_is_comes_from_what_it_says_and_its_calibration() -> None:
@@ -135,11 +144,12 @@ def test_how_sure_a_model_is_comes_from_what_it_says_and_its_calibration() -> No
 
 def test_what_no_preset_has_ends_nearest() -> None:
     turn = parse_actions("turn left 44 degrees").pose()
-    said = [said_of(turn, 1, "turn", preset).text() for preset in ("theodolite", ANY)]
-    assert said == ["turn left 40 degrees", "turn left 45 degrees"]
+    (said, chance), (nearest, no_chance) = (said_of(turn, 1, "turn", preset) for preset in ("theodolite", ANY))
+    assert (said.text(), nearest.text()) == ("turn left 40 degrees", "turn left 45 degrees")
+    assert chance is not None and no_chance is None
     far = parse_actions("move forward 5 meters").pose()
-    assert said_of(far, 1, "move", "theodolite", Spread(log_length=0.02)).text() == "move forward 5 meters"
-    assert said_of(turn, None, "level", "theodolite").text() == "turn left 45 degrees"
+    assert said_of(far, 1, "move", "theodolite", Spread(log_length=0.02))[0].text() == "move forward 5 meters"
+    assert said_of(turn, None, "level", "theodolite")[0].text() == "turn left 45 degrees"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
