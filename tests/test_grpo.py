@@ -83,7 +83,7 @@ def test_reward_rises_on_what_can_be_learned(tmp_path: Path) -> None:
     how = config(tmp_path, "start", per_task=None, questions=4, generations=16, epochs=8, learning_rate=1e-3, kl=0)
     grpo(tmp_path / "g", how, show=False)
     reward = [json.loads(line)["reward"] for line in (tmp_path / "g" / "metrics.jsonl").read_text().splitlines()]
-    assert np.mean(reward[-8:]) > np.mean(reward[:8]) + 0.1, reward
+    assert np.mean(reward[-8:]) > np.mean(reward[:8]) + 0.08, reward
 
 
 def test_an_interrupted_run_goes_on_from_its_last_state(
