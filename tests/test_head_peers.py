@@ -166,7 +166,7 @@ def room() -> RoomWorld:
         ("A2", "turn right 10 degrees", True, True),
         ("A1", "move left 0.3 meters", False, True),
         ("A3", "move right 0.3 meters; turn left 10 degrees", False, True),
-        ("D3", "turn left 15 degrees", True, True),
+        ("D3", "turn left 20 degrees", True, True),
     ],
 )
 def test_motions_in_a_room(room: RoomWorld, task: str, actions: str, alone: bool, given: bool) -> None:
