@@ -234,6 +234,22 @@ def test_no_answer_names_rows_or_pictures(folder: Path) -> None:
     assert not any(name in text for name in names for text in said)
 
 
+def test_an_answer_ends_where_the_template_ends_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the model's own settings name no end."""
+    adapter = adapter_of(folder, "smol", rank=0)
+    tokenizer, model = adapter.processor.tokenizer, adapter.vlm
+    model.generation_config.eos_token_id = None
+    model.lm_head = torch.nn.Linear(model.lm_head.in_features, model.lm_head.out_features)
+    with torch.no_grad():
+        model.lm_head.bias[tokenizer.eos_token_id] = 1e4
+    made: list[int] = []
+    decode = type(tokenizer).batch_decode
+    monkeypatch.setattr(
+        type(tokenizer), "batch_decode", lambda self, ids, **how: made.append(ids.shape[1]) or decode(self, ids, **how)
+    )
+    assert adapter.answers(adapter.asked(examples(adapter, folder)[:2]), 6) == ["", ""] and made == [1]
+
+
 def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be the folder of an image-text model"):
         load_vlm(str(tmp_path))

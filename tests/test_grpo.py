@@ -51,7 +51,8 @@ def test_any_family_goes_on_with_its_lora_and_is_held_to_where_it_started(
     """Questions of one picture and of two, with geometry tokens, in one batch."""
     # Models that know no word get nothing from the exact metric.
     monkeypatch.setitem(_REWARDS, "exact", lambda completions, **_: [float(len(str(one)) % 7) for one in completions])
-    found = grpo(tmp_path / "g", config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2), show=False)
+    how = config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2, per_task=2, questions=4)
+    found = grpo(tmp_path / "g", how, show=False)
     first = json.loads((tmp_path / "g" / "metrics.jsonl").read_text().splitlines()[0])
     assert abs(first["kl"]) < 1e-6 < found["kl"] and found["epoch"] == 1
     before, after = (Adapter.load(path) for path in (folder / f"start_{family}", tmp_path / "g"))
@@ -61,7 +62,7 @@ def test_any_family_goes_on_with_its_lora_and_is_held_to_where_it_started(
     assert {path.name for path in (tmp_path / "g" / "lora").iterdir()} == {
         path.name for path in (folder / f"start_{family}" / "lora").iterdir()
     }
-    assert grpo(tmp_path / "g", config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2), show=False) == found
+    assert grpo(tmp_path / "g", how, show=False) == found
 
 
 def test_reward_rises_on_what_can_be_learned(tmp_path: Path) -> None:
