@@ -51,7 +51,7 @@ def test_any_family_goes_on_with_its_lora_and_is_held_to_where_it_started(
     """Questions of one picture and of two, with geometry tokens, in one batch."""
     # Models that know no word get nothing from the exact metric.
     monkeypatch.setitem(_REWARDS, "exact", lambda completions, **_: [float(len(str(one)) % 7) for one in completions])
-    how = config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2, per_task=2, questions=4)
+    how = config(folder, f"start_{family}", kl=0.1, learning_rate=1e-2)
     found = grpo(tmp_path / "g", how, show=False)
     first = json.loads((tmp_path / "g" / "metrics.jsonl").read_text().splitlines()[0])
     assert abs(first["kl"]) < 1e-6 < found["kl"] and found["epoch"] == 1
@@ -63,6 +63,26 @@ def test_any_family_goes_on_with_its_lora_and_is_held_to_where_it_started(
         path.name for path in (folder / f"start_{family}" / "lora").iterdir()
     }
     assert grpo(tmp_path / "g", how, show=False) == found
+
+
+@pytest.mark.parametrize("family", ["qwen2_5", "qwen3"])
+def test_kinds_of_tokens_stand_where_the_tokens_do(
+    folder: Path, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions are of different lengths, and some have one picture, some two."""
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    prepared, seen = GRPOTrainer._prepare_inputs, []
+
+    def looked_at(self: GRPOTrainer, batch: Any) -> Any:
+        made = prepared(self, batch)
+        is_picture = torch.cat([made["prompt_ids"], made["completion_ids"]], 1) == self.model.config.image_token_id
+        seen.append(torch.equal(made["mm_token_type_ids"] == 1, is_picture) and bool(is_picture.any(1).all()))
+        return made
+
+    monkeypatch.setattr(GRPOTrainer, "_prepare_inputs", looked_at)
+    grpo(tmp_path / "g", config(folder, f"start_{family}", questions=4), show=False)
+    assert seen and all(seen)
 
 
 def test_reward_rises_on_what_can_be_learned(tmp_path: Path) -> None:
