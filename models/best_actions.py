@@ -35,7 +35,6 @@ _FAR = 8.0
 """Mean errors, of heading and of both parts of the place added up, from which on a motion is not meant."""
 _DIRECTIONS = {"z": 1, "x": 1j}
 
-
 ANY = "any"
 """Instead of a preset: whatever motion; the answer is the one that ends nearest to the measured pose."""
 
@@ -44,11 +43,11 @@ def preset_of(data: Path) -> str:
     """The preset whose motions all questions of a dataset are about, as `generate` wrote it down; ANY if it is none.
 
     Raises:
-        ValueError: if there is no dataset.
+        ValueError: if there is no dataset, or its settings cannot be read.
     """
     files = [subset / SETTINGS_FILE for subset in find_subsets(data)]
-    configs = [mapping(read_json(file).get("config", {}), str(file)) if file.is_file() else {} for file in files]
-    found = {str(config.get("preset")) for config in configs}
+    settings = [mapping(read_json(file), str(file)) if file.is_file() else {} for file in files]
+    found = {str(mapping(each.get("config", {}), str(data)).get("preset")) for each in settings}
     return found.pop() if len(found) == 1 and found <= PRESETS.keys() else ANY
 
 

@@ -181,6 +181,10 @@ def test_a_dataset_tells_what_it_asks_about(tmp_path: Path) -> None:
     subset("d", {"source": "recorded"})
     subset("e", None)
     assert preset_of(tmp_path / "d") == preset_of(tmp_path / "e") == ANY
+    for wrong in ("[]", '{"config": 3}', "{"):
+        (tmp_path / "d" / "generation.json").write_text(wrong)
+        with pytest.raises(ValueError, match="d"):
+            preset_of(tmp_path / "d")
 
 
 def test_there_must_be_such_a_preset() -> None:
