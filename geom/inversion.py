@@ -121,7 +121,7 @@ def planar_decomposition(
     if not (step_m > 0 and step_deg > 0):
         raise ValueError(f"steps must be > 0, got {step_m} m and {step_deg} deg; use for example 0.01 and 1")
     pitch_deg, roll_deg, lift_m = _check_planar(T_before_after, max_tilt_deg, max_lift_m)
-    pose = _planar_pose(T_before_after)
+    pose = level_pose(T_before_after)
     sizes = (("z", pose.z, step_m), ("x", pose.x, step_m), ("turn", pose.turn_deg, step_deg))
     rounded = [(axis, round(round(value / step) * step, 9)) for axis, value, step in sizes]
     actions = ActionSequence(tuple(Action.of(axis, value) for axis, value in rounded if value))
@@ -176,7 +176,7 @@ def shortest_sequences(
     """
     _check_search(grid_m, grid_deg, tol_m, tol_deg, max_actions if num_actions is None else num_actions)
     _check_planar(T_before_after, max_tilt_deg, max_lift_m)
-    pose = _planar_pose(T_before_after)
+    pose = level_pose(T_before_after)
     largest = max(_DEFAULT_MAX_M, abs(pose.z) + abs(pose.x) + grid_m) if max_m is None else max_m
     grid = _Grid(grid_m, grid_deg, largest, max_deg, tol_m, tol_deg)
     for n in range(max_actions + 1) if num_actions is None else (num_actions,):
@@ -204,10 +204,7 @@ def _check_search(grid_m: float, grid_deg: float, tol_m: float, tol_deg: float, 
 
 
 def _check_planar(T_before_after: SE3, max_tilt_deg: float, max_lift_m: float) -> tuple[float, float, float]:
-    if T_before_after.shape:
-        raise ValueError(f"one unbatched pose is needed, got batch {tuple(T_before_after.shape)}; index it first")
-    if not bool(T_before_after.R.isfinite().all() and T_before_after.t.isfinite().all()):
-        raise ValueError("the pose must be finite, got NaN or inf; was a pose that failed left in?")
+    _check_pose(T_before_after)
     pitch_deg, roll_deg, lift_m = tilt_and_lift(T_before_after)
     if max(abs(pitch_deg), abs(roll_deg)) > max_tilt_deg or abs(lift_m) > max_lift_m:
         raise NotPlanarError(
@@ -218,7 +215,23 @@ def _check_planar(T_before_after: SE3, max_tilt_deg: float, max_lift_m: float) -
     return pitch_deg, roll_deg, lift_m
 
 
-def _planar_pose(T_before_after: SE3) -> PlanarPose:
+def _check_pose(T_before_after: SE3) -> None:
+    if T_before_after.shape:
+        raise ValueError(f"one unbatched pose is needed, got batch {tuple(T_before_after.shape)}; index it first")
+    if not bool(T_before_after.R.isfinite().all() and T_before_after.t.isfinite().all()):
+        raise ValueError("the pose must be finite, got NaN or inf; was a pose that failed left in?")
+
+
+def level_pose(T_before_after: SE3) -> PlanarPose:
+    """The level part of a pose: its pitch, roll and lift are left out.
+
+    Args:
+        T_before_after: unbatched pose of the second camera in the first, metres.
+
+    Raises:
+        ValueError: if it is a batch, or not finite.
+    """
+    _check_pose(T_before_after)
     R, t = T_before_after.R.double(), T_before_after.t.double()
     turn_deg = math.degrees(so3.heading(R))
     return PlanarPose(float(t[2]), float(t[0]), turn_deg)

@@ -14,15 +14,14 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Complex128, Float64
 from numpy.typing import NDArray
 
-from geom import so3
 from geom.actions import Action, ActionSequence
+from geom.inversion import level_pose
 from geom.se3 import SE3
 from models.head import LEAST_M
-from models.nearest_actions import nearest_sequence
+from models.nearest_actions import DIRECTIONS, nearest_sequence
 from models.trunk import Known
 from synth.dataset import SETTINGS_FILE, find_subsets
 from synth.exact import FREE_FALL, NOTHING
@@ -33,7 +32,6 @@ _WEIGHED, _TRIED = 1500, 500
 """The likeliest motions: so many make the average, and of so many the best is said."""
 _FAR = 8.0
 """Mean errors, of heading and of both parts of the place added up, from which on a motion is not meant."""
-_DIRECTIONS = {"z": 1, "x": 1j}
 
 ANY = "any"
 """Instead of a preset: whatever motion; the answer is the one that ends nearest to the measured pose."""
@@ -86,13 +84,16 @@ class Measured:
 
     @staticmethod
     def of(T_before_after: SE3, spread: Spread) -> Measured:
-        """The level part of a pose, unbatched."""
-        T = T_before_after.to(torch.float64)
-        place = complex(float(T.t[2]), float(T.t[0]))
+        """The level part of a pose, unbatched.
+
+        Raises:
+            ValueError: if it is a batch, or not finite.
+        """
+        pose = level_pose(T_before_after)
+        place = complex(pose.z, pose.x)
         length = max(abs(place), LEAST_M)
-        heading_deg = math.degrees(so3.heading(T.R))
         aside, along = spread.direction * length, spread.log_length * length
-        return Measured(place, heading_deg, aside, along, math.degrees(spread.turn))
+        return Measured(place, pose.turn_deg, aside, along, math.degrees(spread.turn))
 
 
 def said_of(
@@ -109,10 +110,8 @@ def said_of(
         spread: how far off the pose may be.
 
     Raises:
-        ValueError: if there is no such preset, or the pose is not finite.
+        ValueError: if there is no such preset, or the pose is a batch or not finite.
     """
-    if not bool(T_before_after.R.isfinite().all() and T_before_after.t.isfinite().all()):
-        raise ValueError("the pose must be finite, got NaN or inf; was a pose that failed left in?")
     among = None if preset == ANY or num_actions is None else motions(preset, num_actions)
     measured = Measured.of(T_before_after, Spread() if spread is None else spread)
     said = None if among is None else best_actions(measured, among, known)
@@ -198,7 +197,7 @@ def _of_family(family: Family, share: float) -> Motions:
         if kind.is_turn:
             heading, turned = heading + kind.sign * amount, turned + amount
         else:
-            place = place + kind.sign * _DIRECTIONS[kind.axis] * amount * np.exp(1j * np.radians(heading))
+            place = place + kind.sign * DIRECTIONS[kind.axis] * amount * np.exp(1j * np.radians(heading))
             moved = moved + amount
     log_chance = np.full(len(amounts), np.log(share / len(amounts)))
     return Motions(((family, len(amounts)),), place, heading, moved, turned, log_chance)

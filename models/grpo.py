@@ -93,7 +93,7 @@ def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
     check_claim(out, settings)
     if (out / SETTINGS).is_file():
         return last_metrics(out)
-    PartialState = _trl()
+    state = _processes(how)
     adapter = Adapter.load(Path(how.start))
     if how.kl and not adapter.config.rank:
         raise ValueError(
@@ -102,7 +102,6 @@ def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
         )
     if how.reward == "world2vlm" and adapter.unit.resize is not None:
         raise ValueError("the published reward reads boxes in thousandths alone; this model writes pixels: use exact")
-    state = PartialState(cpu=how.accelerator == "cpu")
     prompts = _prompts(adapter.to(state.device), how)
     if len(prompts) < how.questions * state.num_processes:
         raise ValueError(
@@ -125,18 +124,18 @@ def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
         return last_metrics(out)
 
 
-def _trl() -> Any:
-    """What tells processes from each other; raises where trl, which trains, is missing.
+def _processes(how: GrpoConfig) -> Any:
+    """The processes of this run and the device of each, as trl will have them.
 
     Raises:
-        ImportError: as it says.
+        ImportError: if trl is missing.
     """
     try:
         import trl  # noqa: F401
         from accelerate import PartialState
     except ImportError:
         raise ImportError("reinforcement learning needs trl: pip install -e '.[vlm]'") from None
-    return PartialState
+    return PartialState(cpu=how.accelerator == "cpu")
 
 
 def _last_state(states: Path) -> str | None:
@@ -157,6 +156,7 @@ def _prompts(adapter: Adapter, how: GrpoConfig) -> Any:
     questions = adapter.asked(some)
 
     def opened(rows: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        """The columns that trl and the reward read, of some rows."""
         asked = [questions[row] for row in rows["row"]]
         return {
             "prompt": [one.messages() for one in asked],

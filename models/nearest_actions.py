@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from geom import so3
 from geom.actions import Action, ActionSequence, PlanarPose
-from geom.inversion import AXES
+from geom.inversion import AXES, level_pose
 from geom.se3 import SE3
 from synth.case import GRID_DEG, GRID_M
 
@@ -27,7 +26,7 @@ _SAME = 1e-6
 _REACHED = 2 * 0.2**2
 """Squared grid steps: a fifth of a step in place and in heading, on the usual grid 2 cm and 1 degree."""
 
-_DIRECTIONS = {"z": 1, "x": 1j}
+DIRECTIONS = {"z": 1, "x": 1j}
 """Of a level pose as the complex number z + i x (`geom.inversion`)."""
 
 
@@ -85,9 +84,8 @@ def nearest_sequence(
     >>> nearest_sequence(parse_actions("FWD_1.02; TL_29").pose(), 2).text()
     'move forward 1 meters; turn left 30 degrees'
     """
-    _check(T_before_after, num_actions, grid_m, grid_deg, max_m)
-    t, heading_deg = T_before_after.t.double(), math.degrees(so3.heading(T_before_after.R.double()))
-    pose = PlanarPose(float(t[2]), float(t[0]), heading_deg)
+    pose = level_pose(T_before_after)
+    _check(num_actions, grid_m, grid_deg, max_m)
     grid = _Grid(grid_m, grid_deg, round(max_m / grid_m), math.floor(MAX_DEG / grid_deg))
     if num_actions is not None:
         return _nearest_of(pose, num_actions, grid).actions
@@ -95,11 +93,7 @@ def nearest_sequence(
     return next((one for one in found if one.miss <= _REACHED), min(found, key=lambda one: one.miss)).actions
 
 
-def _check(T: SE3, num_actions: int | None, grid_m: float, grid_deg: float, max_m: float) -> None:
-    if T.shape:
-        raise ValueError(f"one unbatched pose is needed, got batch {tuple(T.shape)}; index it first")
-    if not bool(T.R.isfinite().all() and T.t.isfinite().all()):
-        raise ValueError("the pose must be finite, got NaN or inf; was a pose that failed left in?")
+def _check(num_actions: int | None, grid_m: float, grid_deg: float, max_m: float) -> None:
     if num_actions is not None and not 1 <= num_actions <= MOST_ACTIONS:
         raise ValueError(f"the number of actions must be 1 to {MOST_ACTIONS}, or None, got {num_actions}")
     if not (0 < grid_m <= max_m and 0 < grid_deg <= MAX_DEG and abs(math.remainder(360.0, grid_deg)) < 1e-9):
@@ -147,7 +141,7 @@ def _candidates(
             sizes.append(_whole(left_steps, grid.turns) if k in solved else next(tried))
             heading_deg = heading_deg + sizes[-1] * grid.deg
         else:
-            direction = np.exp(1j * np.radians(heading_deg)) * _DIRECTIONS[axis]
+            direction = np.exp(1j * np.radians(heading_deg)) * DIRECTIONS[axis]
             sizes.append(_whole((left * np.conj(direction)).real, grid.moves) if k in solved else next(tried))
             left = left - sizes[-1] * direction
     miss = np.abs(left) ** 2 + (_wrapped(pose.turn_deg - heading_deg) / grid.deg) ** 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from theodolite.console import Outcome
+from theodolite.console import Outcome, refuse_undecided
 from theodolite.options import CommonOptions, in_words_of
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ def _of_head(options: Options, pictures: tuple[NDArray[np.uint8], ...]) -> Outco
 
 
 def _of_vlm(options: Options, picture: NDArray[np.uint8]) -> Outcome:
-    if options.undecided_below:
-        raise ValueError("--undecided-below is for heads: a vision-language model does not say how sure it is")
+    refuse_undecided(options.undecided_below)
     from models.adapter import Adapter
 
     adapter = Adapter.load(options.model)

@@ -98,6 +98,16 @@ def check_dataset_folder(path: Path) -> None:
         raise ValueError(f"no dataset at {path}: it is {'a file' if path.exists() else 'not there'}")
 
 
+def refuse_undecided(undecided_below: float) -> None:
+    """Refuse to leave answers of a vision-language model open.
+
+    Raises:
+        ValueError: if a chance is asked for.
+    """
+    if undecided_below:
+        raise ValueError("--undecided-below is for heads: a vision-language model does not say how sure it is")
+
+
 def worker_count(workers: int) -> int:
     """Number of worker processes: as asked, or one for every core this process may use where 0 is asked.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from theodolite.console import Outcome, Progress, check_dataset_folder, check_out_file
+from theodolite.console import Outcome, Progress, check_dataset_folder, check_out_file, refuse_undecided
 from theodolite.options import CommonOptions, in_words_of
 from theodolite.score import benchmark_lines, report_lines
 
@@ -81,8 +81,7 @@ def _of_head(options: Options) -> Outcome:
 
 
 def _of_vlm(options: Options) -> Outcome:
-    if options.undecided_below:
-        raise ValueError("--undecided-below is for heads: a vision-language model does not say how sure it is")
+    refuse_undecided(options.undecided_below)
     from models.adapter import Adapter
     from models.vlm_answers import of_benchmark, of_dataset, write_vlm_answers
     from synth.benchmarks import score_benchmark
