@@ -47,10 +47,12 @@ SPECIAL = (
     "<pad>",
 )
 TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}{% endfor %}<end_of_utterance>\n"
-    "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:{% if message['content'] is string %}"
+    " {{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>"
+    "{% else %} {{ part['text'] }}{% endif %}{% endfor %}{% endif %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
+END, PAD = "<end_of_utterance>", "<pad>"
 
 
 def main() -> None:
@@ -174,22 +176,30 @@ def _of_others(adapter: Adapter, asking: Asking) -> Asking:
     return replace(asking, ask=ask)
 
 
-def _words(texts: Sequence[str]) -> Any:
-    """A tokenizer with the words of these texts; digits by themselves, since numbers are what is learned."""
+def tokenizer_of(
+    texts: Sequence[str],
+    vocab_size: int,
+    special: tuple[str, ...],
+    template: str,
+    end: str,
+    pad: str,
+    *,
+    splits_digits: bool,
+) -> Any:
+    """A byte-level tokenizer with the words of these texts, digits by themselves or not."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(False)])
+    digits = [pre_tokenizers.Digits(True)] if splits_digits else []
+    made.pre_tokenizer = pre_tokenizers.Sequence([*digits, pre_tokenizers.ByteLevel(False)])
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=1200, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+        vocab_size=vocab_size, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False
     )
     made.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, eos_token="<end_of_utterance>", pad_token="<pad>", chat_template=TEMPLATE
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token=end, pad_token=pad, chat_template=template)
 
 
 def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
@@ -197,7 +207,8 @@ def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
     from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
     from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
-    words, side = _words(texts), IMAGE_SIZE[0]
+    # Numbers are what is learned.
+    words, side = tokenizer_of(texts, 1200, SPECIAL, TEMPLATE, END, PAD, splits_digits=True), IMAGE_SIZE[0]
     width, layers, vision_width, vision_layers = SIZES[size]
     made_of: dict[str, Any] = {
         "text_config": {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vlm import END, PAD, SPECIAL, TEMPLATE, tokenizer_of
+
 TEXT = [
     "move forward 1.4 meters; turn right 40 degrees",
     "How far does the camera move to the left between the two images? [120, 33, 410, 600] in thousandths",
@@ -19,45 +21,12 @@ QWEN = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-SMOL = (
-    "<|im_start|>",
-    "<end_of_utterance>",
-    "<fake_token_around_image>",
-    "<global-img>",
-    "<image>",
-    "<video>",
-    "<pad>",
-)
 QWEN_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}"
     "{{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}"
     "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-SMOL_TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:{% if message['content'] is string %}"
-    " {{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>"
-    "{% else %} {{ part['text'] }}{% endif %}{% endfor %}{% endif %}<end_of_utterance>\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
-)
-
-
-def tokenizer(special: tuple[str, ...], template: str, eos: str, pad: str) -> Any:
-    """A byte-level one, trained on our own words."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=list(special),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    made.train_from_iterator(TEXT, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token=eos, pad_token=pad, chat_template=template)
 
 
 def _text(vocab: int, **more: Any) -> dict[str, Any]:
@@ -78,7 +47,7 @@ def _qwen(folder: Path, family: str, text: dict[str, Any], vision: dict[str, Any
     import transformers
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    words = tokenizer(QWEN, QWEN_TEMPLATE, "<|im_end|>", "<|endoftext|>")
+    words = tokenizer_of(TEXT, 400, QWEN, QWEN_TEMPLATE, "<|im_end|>", "<|endoftext|>", splits_digits=False)
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
     whole = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64}
     config = getattr(transformers, f"{family}Config")(
@@ -109,7 +78,7 @@ def smol(folder: Path) -> None:
     from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
     from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
-    words = tokenizer(SMOL, SMOL_TEMPLATE, "<end_of_utterance>", "<pad>")
+    words = tokenizer_of(TEXT, 400, SPECIAL, TEMPLATE, END, PAD, splits_digits=False)
     config = SmolVLMConfig(
         text_config=_text(len(words)) | {"model_type": "llama", "pad_token_id": words.pad_token_id},
         vision_config={
