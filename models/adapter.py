@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from models.chat import Question, encoded
 from models.config import ModelConfig
-from models.geometry_tokens import TOKENS, GeometryTokens, Shown, findings, named
+from models.geometry_tokens import FINDINGS, TOKENS, GeometryTokens, Shown, findings, named
 from models.model import Model
 from models.vlm_folder import load_vlm, save_processor, unit_of
 from models.weights import load_model, save_model
@@ -25,6 +25,8 @@ from synth.files import write_whole
 from synth.safe_read import read_json, read_picture
 
 SETTINGS, LORA, WHOLE, GEOMETRY, HEAD = "adapter.json", "lora", "model", "geometry.safetensors", "head"
+_AT_ONCE = 1024
+"""Sets of pictures that are open at once."""
 
 
 @dataclass(frozen=True)
@@ -164,18 +166,34 @@ class Adapter(nn.Module):
         return found
 
     def questions(self, examples: Sequence[Example]) -> list[Question]:
-        """Questions that name rows of a table by their order, where geometry is told; `tell` makes the table."""
+        """Questions that name rows of a table by their order, where geometry is told; `tell` sets the table."""
         tells = self.geometry is not None
         return [Question.of(one, named(row) if tells else "") for row, one in enumerate(examples)]
 
-    def tell(self, shown: Sequence[Shown]) -> None:
-        """Make the table that questions name rows of: what the head finds in the pictures of each."""
-        if self.geometry is not None and self.head is not None:
-            self.geometry.table = findings(self.head, shown)
+    def found(self, examples: Sequence[Example]) -> Float[Tensor, "n findings"] | None:
+        """What the head finds in the pictures of each question, which it looks at once; None without a head."""
+        if self.head is None:
+            return None
+        rows: dict[tuple[Path, ...], list[int]] = {}
+        for row, one in enumerate(examples):
+            rows.setdefault(one.pictures, []).append(row)
+        table = torch.zeros(len(examples), FINDINGS, device=self.vlm.device)
+        sets = list(rows.values())
+        for start in range(0, len(sets), _AT_ONCE):
+            part = sets[start : start + _AT_ONCE]
+            seen = findings(self.head, self.shown([examples[same[0]] for same in part]))
+            for same, row in zip(part, seen, strict=True):
+                table[same] = row
+        return table
+
+    def tell(self, found: Float[Tensor, "n findings"] | None) -> None:
+        """Set the table that questions name rows of, where geometry is told."""
+        if self.geometry is not None and found is not None:
+            self.geometry.table = found
 
     def asked(self, examples: Sequence[Example]) -> list[Question]:
         """Questions in their order, and the table that they name rows of."""
-        self.tell(self.shown(examples))
+        self.tell(self.found(examples))
         return self.questions(examples)
 
     def answer(
@@ -190,10 +208,11 @@ class Adapter(nn.Module):
             ValueError: if a head has no K.
         """
         name = ""
-        if self.head_config is not None:
+        if self.head is not None and self.head_config is not None:
             if K is None:
                 raise ValueError("K must be given where a head looks at the pictures, got None")
-            self.tell([Shown.of([read_picture(path) for path in pictures], K, self.head_config.image_size)])
+            shown = Shown.of([read_picture(path) for path in pictures], K, self.head_config.image_size)
+            self.tell(findings(self.head, [shown]))
             name = named(0)
         return self.answers([Question(text, tuple(pictures), name)], most_tokens)[0]
 

@@ -103,7 +103,7 @@ def fit(out: Path, model: ModelConfig, how: FitConfig, *, show: bool = True) -> 
             return last_metrics(out)
         module = HeadModule(model, seed=how.seed, learning_rate=how.learning_rate)
         stop = [] if how.patience is None else [EarlyStopping(WATCHED, patience=how.patience)]
-        trainer = trainer_of(out, how, WATCHED, show, callbacks=stop, log_every_n_steps=10)
+        trainer = trainer_of(out, how, WATCHED, show, strategy=how.strategy, callbacks=stop, log_every_n_steps=10)
         data = _data(model, how)
         go_on(trainer, module, data, out)
         if how.patience is not None:

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from geom.camera import PinholeCamera
-from models.answering import BATCH, resized
+from models.answering import resized
 from models.model import Model
 
 DIGITS, BASE = 4, 16
@@ -30,6 +30,8 @@ _GRID = 4
 FINDINGS = 9 + 3 + 1 + 2 * _GRID**2
 """Numbers of a row: pose, its uncertainties, whether there are two pictures, log distances in both."""
 _INNER = 128
+_PIXELS = 2**20
+"""About as many are looked at at once."""
 
 
 def named(row: int) -> str:
@@ -81,8 +83,9 @@ def findings(model: Model, shown: Sequence[Shown]) -> Float[Tensor, "n findings"
     table = torch.zeros(len(shown), FINDINGS, device=device)
     for count in {len(one.image) for one in shown}:
         alike = [row for row, one in enumerate(shown) if len(one.image) == count]
-        for start in range(0, len(alike), BATCH):
-            rows = alike[start : start + BATCH]
+        size = max(_PIXELS // shown[alike[0]].image[0, 0].numel(), 1)
+        for start in range(0, len(alike), size):
+            rows = alike[start : start + size]
             image = torch.stack([shown[row].image for row in rows]).to(device)
             K = torch.stack([shown[row].K for row in rows]).to(device)
             table[rows] = _found(model, image, PinholeCamera(K, image.shape[-1], image.shape[-2]))

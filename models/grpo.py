@@ -129,12 +129,20 @@ def _processes(how: GrpoConfig) -> Any:
 
     Raises:
         ImportError: if trl is missing.
+        ValueError: if they are to share the weights out, which answering many times has no use for.
     """
     try:
         import trl  # noqa: F401
         from accelerate import PartialState
+        from accelerate.utils import parse_flag_from_env
     except ImportError:
         raise ImportError("reinforcement learning needs trl: pip install -e '.[vlm]'") from None
+    for kind in ("FSDP", "DEEPSPEED"):
+        if parse_flag_from_env(f"ACCELERATE_USE_{kind}"):
+            raise ValueError(
+                f"each process must have the whole model where it answers, but accelerate is told to use {kind}: start"
+                " the processes by torchrun, or by accelerate without it"
+            )
     return PartialState(cpu=how.accelerator == "cpu")
 
 

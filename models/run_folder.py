@@ -14,6 +14,7 @@ import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.strategies import Strategy
 
 from synth.files import only_run, write_whole
 from synth.safe_read import read_json
@@ -88,12 +89,20 @@ def held(out: Path) -> AbstractContextManager[None]:
 
 
 def trainer_of(
-    out: Path, how: Any, watched: str, show: bool, callbacks: Sequence[Callback] = (), **more: Any
+    out: Path,
+    how: Any,
+    watched: str,
+    show: bool,
+    *,
+    strategy: str | Strategy,
+    callbacks: Sequence[Callback] = (),
+    **more: Any,
 ) -> lightning.Trainer:
     """What trains: it keeps its states and a journal in the folder, and nothing elsewhere.
 
     Args:
-        how: has epochs, and lightning's own accelerator, devices, strategy and precision.
+        how: has epochs, and lightning's own accelerator, devices and precision.
+        strategy: lightning's own.
         watched: the measure by which the best state is kept.
         show: a progress bar.
         more: other settings of lightning's.
@@ -101,8 +110,8 @@ def trainer_of(
     Raises:
         ValueError: if lightning has no such device or strategy here.
     """
-    if "fsdp" in how.strategy:
-        raise ValueError(f"strategy must be auto or ddp: gradients are clipped over all weights, got {how.strategy!r}")
+    if isinstance(strategy, str) and "fsdp" in strategy:
+        raise ValueError(f"strategy must be one that clips gradients over all weights, such as ddp, got {strategy!r}")
     # Its tips are not about what happens here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     bar = [TQDMProgressBar(refresh_rate=10)] if show else []
@@ -112,7 +121,7 @@ def trainer_of(
             max_epochs=how.epochs,
             accelerator=how.accelerator,
             devices=how.devices,
-            strategy=how.strategy,
+            strategy=strategy,
             precision=how.precision,
             logger=False,
             callbacks=[kept(out, watched), Journal(out), *callbacks, *bar],

@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from models.adapter import SETTINGS, Adapter, AdapterConfig
 from models.chat import encoded
 from models.files import DatasetPairs
-from models.geometry_tokens import Shown
+from models.geometry_tokens import Shown, findings
 from models.pairs import Pairs
 from models.run_folder import check_claim, claim, go_on, held, last_metrics, trainer_of
+from models.shard import FSDP, gathered, shard, strategy_of
 from models.stream import Onward
 from synth.export import Example, read_examples
 from synth.splits import assign_splits
@@ -33,7 +34,8 @@ class SftConfig:
         batch_size: questions, on each device. accumulate: batches that make a step.
         geometry_weight: of the head's own losses, on transitions of the same dataset; 0 keeps the head as it is.
         loader_workers: processes that read pictures.
-        devices, strategy, precision, accelerator: lightning's own.
+        devices, precision, accelerator: lightning's own.
+        strategy: lightning's own too, but for fsdp, which is `models.shard`'s.
     """
 
     data: str
@@ -58,6 +60,11 @@ class SftConfig:
                 "learning_rate must be above 0 and geometry_weight 0 or more, got"
                 f" {self.learning_rate:g} and {self.geometry_weight:g}"
             )
+        if self.geometry_weight and self.strategy == FSDP:
+            raise ValueError(
+                f"geometry_weight must be 0 with strategy fsdp, where the head stays as it is, got"
+                f" {self.geometry_weight:g}"
+            )
 
 
 WATCHED = "val/answer"
@@ -70,39 +77,58 @@ class Batch:
 
     Args:
         inputs: of the language model, with labels.
-        shown: the pictures of each question for the head, where there is one.
+        found: what a head that stays as it is finds in the pictures of each question.
+        shown: these pictures, for a head that goes on learning.
         pairs: transitions for the head's own losses.
     """
 
     inputs: dict[str, Tensor]
+    found: Tensor | None
     shown: list[Shown]
     pairs: Pairs | None
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device; the head moves what it is shown."""
         inputs = {name: value.to(device) for name, value in self.inputs.items()}
-        return Batch(inputs, self.shown, None if self.pairs is None else self.pairs.to(device))
+        found = None if self.found is None else self.found.to(device)
+        return Batch(inputs, found, self.shown, None if self.pairs is None else self.pairs.to(device))
 
 
-class Lessons(Dataset[tuple[Example, Pairs | None]]):
-    """Examples by number, each with a transition for the head."""
+_Lesson = tuple[Example, Tensor | None, Pairs | None]
+
+
+class Lessons(Dataset[_Lesson]):
+    """Examples by number, each with what the head finds in its pictures, or with a transition that it learns from."""
 
     def __init__(self, adapter: Adapter, examples: Sequence[Example], pairs: Subset[Pairs] | None) -> None:
         self.adapter, self.examples, self.pairs = adapter, examples, pairs
+        self.found: Tensor | None = None
+
+    def look(self) -> None:
+        """Let a head that stays as it is look at all pictures, once for the whole training."""
+        found = self.adapter.found(self.examples)
+        self.found = None if found is None else found.cpu()
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> tuple[Example, Pairs | None]:
-        return self.examples[index], None if self.pairs is None else self.pairs[index % len(self.pairs)]
+    def __getitem__(self, index: int) -> _Lesson:
+        found = None if self.found is None else self.found[index]
+        return self.examples[index], found, None if self.pairs is None else self.pairs[index % len(self.pairs)]
 
-    def collated(self, parts: Sequence[tuple[Example, Pairs | None]]) -> Batch:
+    def collated(self, parts: Sequence[_Lesson]) -> Batch:
         """A batch."""
-        examples = [example for example, _ in parts]
+        examples = [example for example, _, _ in parts]
         answers = [one.answer for one in examples]
         inputs = encoded(self.adapter.processor, self.adapter.questions(examples), answers)
-        pairs = [pair for _, pair in parts if pair is not None]
-        return Batch(inputs, self.adapter.shown(examples), Pairs.collate(pairs) if pairs else None)
+        found = [row for _, row, _ in parts if row is not None]
+        pairs = [pair for _, _, pair in parts if pair is not None]
+        return Batch(
+            inputs,
+            torch.stack(found) if found else None,
+            [] if found else self.adapter.shown(examples),
+            Pairs.collate(pairs) if pairs else None,
+        )
 
 
 class SftModule(lightning.LightningModule):
@@ -121,6 +147,11 @@ class SftModule(lightning.LightningModule):
             self._still = [p for p in self.adapter.head.parameters() if p.requires_grad]
         for p in self._still:
             p.requires_grad_(False)
+
+    def configure_model(self) -> None:
+        """Share the weights out, where that is the strategy."""
+        if self.how.strategy == FSDP:
+            shard(self.adapter, self.trainer.strategy.root_device.type, self.trainer.world_size)
 
     def teardown(self, stage: str) -> None:
         """Leave the head as it was."""
@@ -152,13 +183,14 @@ class SftModule(lightning.LightningModule):
         if adapter.head is not None and batch.pairs is not None:
             own = adapter.head.losses(batch.pairs, torch.Generator().manual_seed(self.global_step)).values()
             parts["geometry"] = self.how.geometry_weight * torch.stack(list(own)).sum()
-        adapter.tell(batch.shown)
+        if adapter.head is not None:
+            adapter.tell(findings(adapter.head, batch.shown) if batch.found is None else batch.found)
         return {"answer": adapter.loss(batch.inputs)} | parts
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what is trained alone."""
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {f"adapter.{name}": state[f"adapter.{name}"] for name in self._trained}
+        mine = {f"adapter.{name}" for name in self._trained}
+        checkpoint["state_dict"] = {name: part for name, part in checkpoint["state_dict"].items() if name in mine}
 
     def configure_optimizers(self) -> Any:
         """As the class says."""
@@ -186,18 +218,29 @@ def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) 
         raise ValueError(f"geometry_weight must be 0 where there is no head, got {how.geometry_weight:g}")
     if (out / SETTINGS).is_file():
         return last_metrics(out)
-    with torch.random.fork_rng():
-        torch.manual_seed(how.seed)
-        adapter = Adapter.new(config)
+    adapter = _new(config, how)
     data = _Data(*_lessons(adapter.train(), how), how)
-    trainer = trainer_of(out, how, WATCHED, show, accumulate_grad_batches=how.accumulate, log_every_n_steps=1)
+    strategy = strategy_of(how.strategy)
+    trainer = trainer_of(
+        out, how, WATCHED, show, strategy=strategy, accumulate_grad_batches=how.accumulate, log_every_n_steps=1
+    )
     # What is refused is refused before anything is written.
     claim(out, settings)
     with held(out):
         go_on(trainer, SftModule(adapter, how), data, out)
+        learned = gathered(adapter.trained(with_head=False)) if how.strategy == FSDP else None
         if trainer.is_global_zero:
+            if learned is not None:
+                adapter = _new(config, how)
+                adapter.load_state_dict(learned, strict=False)
             adapter.save(out)
         return last_metrics(out)
+
+
+def _new(config: AdapterConfig, how: SftConfig) -> Adapter:
+    with torch.random.fork_rng():
+        torch.manual_seed(how.seed)
+        return Adapter.new(config)
 
 
 def _lessons(adapter: Adapter, how: SftConfig) -> tuple[Lessons, Lessons]:
@@ -240,6 +283,8 @@ class _Data(lightning.LightningDataModule):
         return batch.to(device)
 
     def _loader(self, lessons: Lessons, sampler: Onward | None) -> DataLoader[Any]:
+        if not self.how.geometry_weight:
+            lessons.look()
         return DataLoader(
             lessons,
             self.how.batch_size,

@@ -87,7 +87,7 @@ def write_vlm_answers(
     What is answered is kept beside the file until it is whole, `.NAME.begun`; the same call then goes on.
 
     Args:
-        model: folder of the adapter, by which a begun file is known to be its.
+        model: folder of the adapter; by it and by when its weights were written a begun file is known to be its.
         batch_size: questions answered at once; in half precision the answers may depend on it.
         most_tokens: of an answer.
         progress: called with (questions answered, questions in all).
@@ -97,7 +97,8 @@ def write_vlm_answers(
         OSError: if a picture cannot be read.
     """
     begun = out.with_name(f".{out.name}.begun")
-    mine = {"model": str(model.resolve()), **asking.about, "most_tokens": most_tokens}
+    written = max(path.stat().st_mtime_ns for path in model.rglob("*.safetensors"))
+    mine = {"model": str(model.resolve()), "written_ns": written, **asking.about, "most_tokens": most_tokens}
     if not begun.is_file():
         write_whole(begun, json_bytes(mine))
     with only_run(begun), begun.open("ab") as file:

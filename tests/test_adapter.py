@@ -123,6 +123,28 @@ def test_findings_are_what_the_head_tells_of_each_question(folder: Path) -> None
         torch.testing.assert_close(row[13:29], distances, atol=1e-5, rtol=1e-4)
 
 
+def test_a_head_that_stays_as_it_is_looks_at_all_pictures_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many questions are about them, and epochs; what it finds stays with each question."""
+    adapter, looked = adapter_of(folder, "smol"), []
+    every = list(read_examples(folder / "data", adapter.unit))
+    assert adapter.head is not None
+    alone = torch.cat([findings(adapter.head, adapter.shown([one])) for one in every])
+    found = adapter.found(every)
+    assert found is not None
+    torch.testing.assert_close(found, alone, atol=1e-4, rtol=1e-3)
+
+    def counted(head: Any, shown: Any) -> torch.Tensor:
+        looked.extend(shown)
+        return findings(head, shown)
+
+    monkeypatch.setattr("models.adapter.findings", counted)
+    config = AdapterConfig(str(folder / "smol"), head=str(folder / "head"))
+    sft(tmp_path / "m", config, SftConfig(str(folder / "data"), epochs=2, **TRAINING), show=False)
+    assert len(looked) == len({one.pictures for one in every}) < len(every)
+
+
 def test_a_row_stays_with_its_question_however_a_batch_is_shuffled() -> None:
     geometry = GeometryTokens(8, first_id=100)
     geometry.table = torch.randn(300, FINDINGS)

@@ -185,6 +185,16 @@ def test_there_must_be_enough_questions_and_the_published_reward_reads_thousandt
     assert not (tmp_path / "g").exists()
 
 
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_weights_that_answer_are_not_shared_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
+    with pytest.raises(ValueError, match=f"must have the whole model where it answers, but accelerate .* use {kind}"):
+        grpo(tmp_path / "g", config(folder, "start_smol"), show=False)
+    assert not (tmp_path / "g").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,8 +112,14 @@ def test_answers_that_were_cut_off_go_on_where_they_were(
         file.write('{"id": "half a li')
     with pytest.raises(ValueError, match="was begun with most_tokens = 4, this call has 5"):
         write_vlm_answers(adapter, place, asking, out, most_tokens=5)
+    again = shutil.copytree(place, tmp_path / "again")
     with pytest.raises(ValueError, match="was begun with model = "):
-        write_vlm_answers(adapter, tmp_path, asking, out, most_tokens=4)
+        write_vlm_answers(adapter, again, asking, out, most_tokens=4)
+    weights, written = place / "head" / "model.safetensors", (place / "head" / "model.safetensors").stat().st_mtime_ns
+    os.utime(weights, ns=(written, written + 10**12))
+    with pytest.raises(ValueError, match="was begun with written_ns = "):
+        write_vlm_answers(adapter, place, asking, out, most_tokens=4)
+    os.utime(weights, ns=(written, written))
     told: list[tuple[int, int]] = []
     write_vlm_answers(
         adapter, place, asking, out, batch_size=7, most_tokens=4, progress=lambda *counts: told.append(counts)
@@ -247,7 +255,7 @@ def test_a_folder_without_a_model_is_refused(folder: Path, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--strategy", "fsdp"], "--strategy must be auto or ddp"),
+        (["--strategy", "fsdp_cpu_offload"], "--strategy must be one that clips gradients over all weights"),
         (["--accelerator", "cpu", "--devices", "many"], "accelerator, devices, strategy and precision must be some"),
     ],
 )
