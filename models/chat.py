@@ -105,7 +105,7 @@ def encoded(processor: Any, questions: Sequence[Question], answers: Sequence[str
     if answers is not None:
         made["labels"] = _raster([[IGNORED] * len(row) for row in rows], ends, IGNORED, on_left)
     for name, value in found.items():
-        if name == "mm_token_type_ids":
+        if name.endswith("token_type_ids"):
             kinds = [list(row) for row in value]
             made[name] = _raster(kinds, [[0] * len(end) for end in ends], 0, on_left)
         else:

@@ -6,6 +6,7 @@ its answers are better than the others (Shao et al., "DeepSeekMath", arXiv 2402.
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -108,6 +109,7 @@ def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
             f"questions must be at most those that there are to train on, {len(prompts)} on {state.num_processes}"
             f" devices, got {how.questions}"
         )
+    _check_inputs(adapter, prompts[0])
     # What is refused is refused before anything is written.
     claim(out, settings)
     with held(out), warnings.catch_warnings():
@@ -173,6 +175,24 @@ def _prompts(adapter: Adapter, how: GrpoConfig) -> Any:
         }
 
     return Dataset.from_dict({"row": list(range(len(some)))}).with_transform(opened)
+
+
+def _check_inputs(adapter: Adapter, asked: Mapping[str, Any]) -> None:
+    """See that trl hands on all that the processor makes for the model.
+
+    Raises:
+        ValueError: if it would not.
+    """
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    known = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters
+    words = adapter.processor.apply_chat_template(asked["prompt"], tokenize=False)
+    for name in adapter.processor(text=[words], images=[asked["images"]]):
+        if name not in known:
+            raise ValueError(
+                f"trl has no place for {name}, which {adapter.vlm.config.model_type} needs: such a model can be"
+                " fine-tuned, but not reinforced"
+            )
 
 
 def _trainer(adapter: Adapter, prompts: Any, how: GrpoConfig, out: Path, show: bool) -> Any:

@@ -1,7 +1,8 @@
-"""Tiny vision-language models of three families, made from their own config classes and saved like real ones."""
+"""Tiny vision-language models of many families, made from their own config classes and saved like real ones."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,11 @@ def _qwen(folder: Path, family: str, text: dict[str, Any], vision: dict[str, Any
     Qwen2VLImageProcessorPil(**pictures).save_pretrained(folder)
 
 
+def qwen2(folder: Path) -> None:
+    vision = {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2, "patch_size": 14}
+    _qwen(folder, "Qwen2VL", {}, vision, size={"shortest_edge": 56 * 56, "longest_edge": 112 * 112})
+
+
 def qwen2_5(folder: Path) -> None:
     vision = {"fullatt_block_indexes": [1], "window_size": 56, "patch_size": 14}
     _qwen(folder, "Qwen2_5_VL", {}, vision, size={"shortest_edge": 56 * 56, "longest_edge": 112 * 112})
@@ -81,14 +87,7 @@ def smol(folder: Path) -> None:
     words = tokenizer_of(TEXT, 400, SPECIAL, TEMPLATE, END, PAD, splits_digits=False)
     config = SmolVLMConfig(
         text_config=_text(len(words)) | {"model_type": "llama", "pad_token_id": words.pad_token_id},
-        vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 64,
-            "patch_size": 16,
-        },
+        vision_config=VISION,
         image_token_id=words.convert_tokens_to_ids("<image>"),
         scale_factor=2,
         pad_token_id=words.pad_token_id,
@@ -99,3 +98,120 @@ def smol(folder: Path) -> None:
         size={"longest_edge": 64}, max_image_size={"longest_edge": 64}, do_image_splitting=False
     ).save_pretrained(folder)
     (folder / "processor_config.json").write_text('{"image_seq_len": 4, "processor_class": "SmolVLMProcessor"}')
+
+
+VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 64,
+    "patch_size": 16,
+}
+SIGLIP = VISION | {"model_type": "siglip_vision_model", "vision_use_head": False}
+
+
+def _words(place: str, marks: dict[str, str]) -> Any:
+    """A tokenizer that names its marks, as those of these families do; `place` stands for a picture in its template."""
+    template = QWEN_TEMPLATE.replace("<|vision_start|><|image_pad|><|vision_end|>", place)
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *marks.values())
+    made = tokenizer_of(TEXT, 400, special, template, "<|im_end|>", "<|endoftext|>", splits_digits=False)
+    return type(made)(
+        tokenizer_object=made.backend_tokenizer,
+        eos_token=made.eos_token,
+        pad_token=made.pad_token,
+        chat_template=template,
+        extra_special_tokens=marks,
+    )
+
+
+def _saved(
+    folder: Path, family: str, words: Any, config: Any, reader: dict[str, Any], processor: dict[str, Any]
+) -> None:
+    import transformers
+
+    getattr(transformers, f"{family}ForConditionalGeneration")(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    whose = {"processor_class": f"{family}Processor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(reader | whose))
+    (folder / "processor_config.json").write_text(json.dumps(processor | whose))
+
+
+def gemma3(folder: Path) -> None:
+    from transformers import Gemma3Config
+
+    marks = {
+        "boi_token": "<start_of_image>",
+        "eoi_token": "<end_of_image>",
+        "image_token": "<image_soft_token>",
+    }
+    words = _words("<start_of_image>", marks)
+    begins, ends, image = words.convert_tokens_to_ids(list(marks.values()))
+    config = Gemma3Config(
+        text_config=_text(len(words)) | {"model_type": "gemma3_text", "head_dim": 16},
+        vision_config=SIGLIP,
+        mm_tokens_per_image=4,
+        boi_token_index=begins,
+        eoi_token_index=ends,
+        image_token_index=image,
+    )
+    reader = {
+        "image_processor_type": "Gemma3ImageProcessor",
+        "size": {"height": 64, "width": 64},
+        "image_seq_length": 4,
+    }
+    _saved(folder, "Gemma3", words, config, reader, {"image_seq_length": 4})
+
+
+def internvl(folder: Path) -> None:
+    from transformers import InternVLConfig
+
+    marks = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
+    words = _words("<IMG_CONTEXT>\n", marks)
+    config = InternVLConfig(
+        text_config=_text(len(words)) | {"model_type": "qwen2"},
+        vision_config=VISION | {"image_size": [64, 64], "patch_size": [16, 16]},
+        image_token_id=words.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    reader = {"image_processor_type": "GotOcr2ImageProcessor", "size": {"height": 64, "width": 64}}
+    _saved(folder, "InternVL", words, config, reader | {"crop_to_patches": False}, image_seq_length=4)
+
+
+def llava_onevision(folder: Path) -> None:
+    from transformers import LlavaOnevisionConfig
+
+    words = _words("<image>\n", {"image_token": "<image>", "video_token": "<video>"})
+    pinpoints = [[64, 64], [64, 128], [128, 64]]
+    config = LlavaOnevisionConfig(
+        text_config=_text(len(words)) | {"model_type": "qwen2"},
+        vision_config=SIGLIP,
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        video_token_id=words.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=pinpoints,
+        vision_feature_select_strategy="full",
+    )
+    reader = {"image_processor_type": "LlavaOnevisionImageProcessor", "size": {"height": 64, "width": 64}}
+    processor = {"num_image_tokens": 16, "vision_feature_select_strategy": "full"}
+    _saved(folder, "LlavaOnevision", words, config, reader | {"image_grid_pinpoints": pinpoints}, **processor)
+
+
+def idefics3(folder: Path) -> None:
+    from transformers import Idefics3Config
+
+    words = tokenizer_of(TEXT, 400, SPECIAL, TEMPLATE, END, PAD, splits_digits=False)
+    config = Idefics3Config(
+        text_config=_text(len(words)) | {"model_type": "llama", "pad_token_id": words.pad_token_id},
+        vision_config=VISION,
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=words.pad_token_id,
+    )
+    edge = {"longest_edge": 64}
+    reader = {"image_processor_type": "Idefics3ImageProcessor", "size": edge, "max_image_size": edge}
+    _saved(folder, "Idefics3", words, config, reader | {"do_image_splitting": False}, image_seq_len=4)

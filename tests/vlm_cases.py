@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import tiny_vlms
@@ -14,10 +15,10 @@ from synth.pipeline import GenerateConfig, generate
 FAMILIES = ("qwen2_5", "qwen3", "smol")
 
 
-def tiny_folder(root: Path) -> Path:
+def tiny_folder(root: Path, families: Sequence[str] = FAMILIES) -> Path:
     """A folder with a model of each family, `head` and `data`."""
     torch.manual_seed(0)
-    for family in FAMILIES:
+    for family in families:
         getattr(tiny_vlms, family)(root / family)
     save_model(root / "head", TINY, TINY.build())
     generate(root / "data", GenerateConfig(num_scenes=2, seed=5, image_size=(64, 64)))
