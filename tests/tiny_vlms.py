@@ -125,9 +125,7 @@ def _words(place: str, marks: dict[str, str]) -> Any:
     )
 
 
-def _saved(
-    folder: Path, family: str, words: Any, config: Any, reader: dict[str, Any], processor: dict[str, Any]
-) -> None:
+def _saved(folder: Path, family: str, words: Any, config: Any, reader: dict[str, Any], **processor: Any) -> None:
     import transformers
 
     getattr(transformers, f"{family}ForConditionalGeneration")(config).save_pretrained(folder)
@@ -160,7 +158,7 @@ def gemma3(folder: Path) -> None:
         "size": {"height": 64, "width": 64},
         "image_seq_length": 4,
     }
-    _saved(folder, "Gemma3", words, config, reader, {"image_seq_length": 4})
+    _saved(folder, "Gemma3", words, config, reader, image_seq_length=4)
 
 
 def internvl(folder: Path) -> None:

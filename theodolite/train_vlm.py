@@ -55,7 +55,7 @@ class Options(CommonOptions):
     devices: str | None = None
     """sft: lightning's: auto, a number, or a list (default: auto)"""
     strategy: str | None = None
-    """sft: auto, ddp, or fsdp, where each device keeps a share of the weights (default: auto)"""
+    """sft: auto, ddp, or fsdp: each device keeps a share of the weights (default: auto)"""
     start: Path | None = None
     """grpo: folder that sft wrote (needed)"""
     per_task: int | None = None
