@@ -1,12 +1,13 @@
 """What does a tiny vision-language model learn from exact answers, with and without a geometry head's findings?
 
     python benchmarks/vlm.py --head FOLDER [--size cpu|gpu] [--rooms 60] [--epochs 10] [--grpo-per-task 40]
-                             [--told yes no] [--rows FILE] [--device cpu] [--out benchmarks/results/vlm.json]
+                             [--told yes no] [--rows FILE] [--data FOLDER] [--out FILE] [--commit HASH]
 
-A SmolVLM of a million drawn weights (--size gpu: about 30) is fine-tuned on rooms, and then rewarded by the `exact`
-metric; once it is told what a geometry head finds in the pictures (--head, as `theodolite train head` writes it), once
-not. After each stage it answers questions about rooms of another seed; after the first also with the findings of other
-questions in the place of its own. --rows keeps what is finished, so that both can run at once, each with its --told.
+A SmolVLM of a million drawn weights (--size gpu: about 30, on a GPU) is fine-tuned on rooms, and then rewarded by the
+`exact` metric; once it is told what a geometry head finds in the pictures (--head, as `theodolite train head` writes
+it), once not. After each stage it answers questions about rooms of another seed; after the first also with the findings
+of other questions in the place of its own. --rows keeps what is finished, so that both can run at once, each with its
+--told. --data has the rooms already, made by a call with --only-rooms: where there is a GPU there may be no Open3D.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,48 @@ from models.sft import SftConfig, sft
 from models.vlm_answers import Asking, of_dataset, write_vlm_answers
 from models.weights import load_model
 from synth.box_units import THOUSANDTHS
+from synth.dataset import SETTINGS_FILE
 from synth.export import read_examples
 from synth.pipeline import GenerateConfig, generate
 from synth.predictions import score_file
 
-TRAIN_SEED, TEST_SEED, TEST_ROOMS, IMAGE_SIZE = 21, 22, 12, (128, 128)
-SIZES = {"cpu": (128, 4, 64, 3), "gpu": (512, 8, 256, 6)}
-"""Width and layers of the language model, then of the vision tower."""
-BATCH, GENERATIONS, MOST_TOKENS = 16, 8, 40
+SEEDS = {"train": 21, "test": 22}
+GENERATIONS, MOST_TOKENS = 8, 40
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is trained, and how.
+
+    Args:
+        width, layers: of the language model; vision_width, vision_layers: of the vision tower.
+        image, patch: pixels of a side.
+        test_rooms: that are asked about.
+        batch: questions of a step, of fine-tuning; questions: of a step that is rewarded.
+        rate, grpo_rate: the highest, and of what is rewarded.
+        workers: that read pictures.
+    """
+
+    width: int
+    layers: int
+    vision_width: int
+    vision_layers: int
+    image: int
+    patch: int
+    test_rooms: int
+    batch: int
+    questions: int
+    rate: float
+    grpo_rate: float
+    workers: int
+    precision: str
+
+
+RESULTS = {"cpu": "vlm.json", "gpu": "vlm_gpu.json"}
+SIZES = {
+    "cpu": Size(128, 4, 64, 3, 128, 16, 12, 16, 2, 1e-3, 1e-4, 0, "32-true"),
+    "gpu": Size(512, 8, 256, 6, 64, 8, 40, 64, 32, 6e-4, 2e-5, 5, "bf16-mixed"),
+}
 SPECIAL = (
     "<|im_start|>",
     "<end_of_utterance>",
@@ -57,6 +92,45 @@ END, PAD = "<end_of_utterance>", "<pad>"
 
 def main() -> None:
     """Make the rooms and the model, train what is not there yet, write the result when all is there."""
+    args = options()
+    size = SIZES[args.size]
+    with tempfile.TemporaryDirectory() as scratch:
+        root, rows_file = Path(scratch), args.rows or Path(scratch) / "rows.jsonl"
+        data = args.data or root / "data"
+        if args.only_rooms or args.data is None:
+            make_rooms(data, args, size)
+        if args.only_rooms:
+            return
+        torch.manual_seed(0)
+        texts = [one.prompt + one.answer for one in read_examples(data / "train", THOUSANDTHS)]
+        parameters = tiny_smolvlm(root / "base", texts, size)
+        for told in args.told:
+            if told not in _rows(rows_file):
+                found = Run(root, data, size, args, args.head if told == "yes" else None).stages()
+                with rows_file.open("a") as file:
+                    file.write(json.dumps({"told": told, "parameters": parameters, **found}) + "\n")
+        rows = _rows(rows_file)
+        if rows.keys() == {"yes", "no"}:
+            config, _ = load_model(args.head)
+            settings = {"size": args.size, "epochs": args.epochs, "grpo_per_task": args.grpo_per_task} | asdict(size)
+            rooms = {name: json.loads(next((data / name).glob(f"*/{SETTINGS_FILE}")).read_text()) for name in SEEDS}
+            result = {"settings": settings, "rooms": rooms, "questions": len(texts), "head": config.to_dict()}
+            commit = {"commit": args.commit, "uncommitted_changes": False} if args.commit else {}
+            gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+            result |= {"runs": [rows["yes"], rows["no"]], "machine": machine() | commit | gpu}
+            write_result(args.out or Path(__file__).parent / "results" / RESULTS[args.size], result)
+
+
+def make_rooms(data: Path, args: argparse.Namespace, size: Size) -> None:
+    """To train on, and to ask about."""
+    for name, rooms in (("train", args.rooms), ("test", size.test_rooms)):
+        image_size = (size.image, size.image)
+        settings = GenerateConfig(num_scenes=rooms, seed=SEEDS[name], image_size=image_size, phrasing="open")
+        generate(data / name, settings, workers=args.room_workers)
+
+
+def options() -> argparse.Namespace:
+    """What can be chosen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--head", type=Path, required=True)
     parser.add_argument("--size", choices=SIZES, default="cpu")
@@ -65,27 +139,12 @@ def main() -> None:
     parser.add_argument("--grpo-per-task", type=int, default=40)
     parser.add_argument("--told", nargs="+", choices=("yes", "no"), default=["yes", "no"])
     parser.add_argument("--rows", type=Path, help="JSON lines of runs that are done")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "vlm.json")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        root, rows_file = Path(scratch), args.rows or Path(scratch) / "rows.jsonl"
-        for name, rooms, seed in (("train", args.rooms, TRAIN_SEED), ("test", TEST_ROOMS, TEST_SEED)):
-            settings = GenerateConfig(num_scenes=rooms, seed=seed, image_size=IMAGE_SIZE, phrasing="open")
-            generate(root / name, settings)
-        torch.manual_seed(0)
-        parameters = tiny_smolvlm(root / "base", [one.prompt + one.answer for one in _examples(root)], args.size)
-        for told in args.told:
-            if told not in _rows(rows_file):
-                row = {"told": told, "parameters": parameters, **run(root, args, args.head if told == "yes" else None)}
-                with rows_file.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-        rows = _rows(rows_file)
-        if rows.keys() == {"yes", "no"}:
-            config, _ = load_model(args.head)
-            settings = {name: getattr(args, name) for name in ("size", "rooms", "epochs", "grpo_per_task", "device")}
-            result = {"settings": settings, "head": config.to_dict(), "runs": [rows["yes"], rows["no"]]}
-            write_result(args.out, result | {"machine": machine()})
+    parser.add_argument("--data", type=Path, help="folder where the rooms are, or are put")
+    parser.add_argument("--only-rooms", action="store_true", help="make these and nothing else")
+    parser.add_argument("--room-workers", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--commit", help="what is measured, where there is a copy without its history")
+    return parser.parse_args()
 
 
 def _rows(path: Path) -> dict[str, dict[str, Any]]:
@@ -93,75 +152,97 @@ def _rows(path: Path) -> dict[str, dict[str, Any]]:
     return {row["told"]: row for row in map(json.loads, lines)}
 
 
-def _examples(root: Path) -> list[Any]:
-    return list(read_examples(root / "train", THOUSANDTHS))
+@dataclass(frozen=True)
+class Run:
+    """A model that is told what a head finds, or is not.
+
+    Args:
+        root: folder of the models. data: of the rooms.
+    """
+
+    root: Path
+    data: Path
+    size: Size
+    args: argparse.Namespace
+    head: Path | None
+
+    def stages(self) -> dict[str, Any]:
+        """Both, and what is answered after each."""
+        name = "told" if self.head else "alone"
+        tuned, better = self.root / f"{name}-sft", self.root / f"{name}-grpo"
+        first = _timed(lambda: {"loss": self._fine_tuned(tuned)}) | {"exact": self.answered(tuned)}
+        if self.head is not None:
+            first["exact_with_findings_of_others"] = self.answered(tuned, is_shuffled=True)
+        print(json.dumps({name: {"sft": first}}), flush=True)
+        second = _timed(lambda: self._rewarded(tuned, better)) | {"exact": self.answered(better)}
+        print(json.dumps({name: {"grpo": second}}), flush=True)
+        return {"sft": first, "grpo": second}
+
+    @property
+    def _common(self) -> dict[str, str]:
+        return {"accelerator": "auto" if self.args.size == "gpu" else "cpu", "precision": self.size.precision}
+
+    def _fine_tuned(self, tuned: Path) -> Mapping[str, Any]:
+        how = SftConfig(
+            str(self.data / "train"),
+            epochs=self.args.epochs,
+            batch_size=self.size.batch,
+            accumulate=1,
+            learning_rate=self.size.rate,
+            loader_workers=self.size.workers,
+            devices=1,
+            **self._common,
+        )
+        head = None if self.head is None else str(self.head)
+        return sft(tuned, AdapterConfig(str(self.root / "base"), rank=0, head=head), how, show=False)
+
+    def _rewarded(self, tuned: Path, better: Path) -> dict[str, Any]:
+        how = GrpoConfig(
+            str(self.data / "train"),
+            str(tuned),
+            per_task=self.args.grpo_per_task,
+            questions=self.size.questions,
+            generations=GENERATIONS,
+            learning_rate=self.size.grpo_rate,
+            kl=0.0,
+            most_tokens=MOST_TOKENS,
+            **self._common,
+        )
+        grpo(better, how, show=False)
+        reward = [json.loads(line)["reward"] for line in (better / "metrics.jsonl").read_text().splitlines()]
+        tenth = max(len(reward) // 10, 1)
+        return {
+            "steps": len(reward),
+            "reward_of_first_and_last_tenth": [_mean(reward[:tenth]), _mean(reward[-tenth:])],
+        }
+
+    def answered(self, model: Path, *, is_shuffled: bool = False) -> dict[str, Any]:
+        """Exact scores on rooms of another seed, as they are and with chance taken off, by task."""
+        adapter = Adapter.load(model).to("cuda" if self.args.size == "gpu" else "cpu")
+        asking = of_dataset(adapter, self.data / "test")
+        out = self.root / f"{model.name}{'-others' if is_shuffled else ''}.jsonl"
+        asking = _of_others(adapter, asking) if is_shuffled else asking
+        write_vlm_answers(adapter, model, asking, out, batch_size=4 * self.size.batch, most_tokens=MOST_TOKENS)
+        report = score_file(out, self.data / "test", "exact")
+        rows = {**report["tasks"], "all": report["all"]}
+        return {
+            task: {
+                "n": row["n"],
+                "mean": round(row["mean"], 4),
+                "corrected": round(row["corrected"], 4),
+                "interval": [round(v, 4) for v in row["corrected_interval"]],
+            }
+            for task, row in rows.items()
+        }
 
 
-def run(root: Path, args: argparse.Namespace, head: Path | None) -> dict[str, Any]:
-    """Both stages, and what is answered after each."""
-    name, accelerator = "told" if head else "alone", "cpu" if args.device == "cpu" else "auto"
-    tuned, better = root / f"{name}-sft", root / f"{name}-grpo"
+def _timed(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     start = time.perf_counter()
-    how = SftConfig(
-        str(root / "train"),
-        epochs=args.epochs,
-        batch_size=BATCH,
-        accumulate=1,
-        learning_rate=1e-3,
-        accelerator=accelerator,
-        devices=1,
-    )
-    config = AdapterConfig(str(root / "base"), rank=0, head=None if head is None else str(head))
-    first: dict[str, Any] = {"loss": sft(tuned, config, how, show=False), "seconds": round(time.perf_counter() - start)}
-    first["exact"] = answered(tuned, root, args.device)
-    if head is not None:
-        first["exact_with_findings_of_others"] = answered(tuned, root, args.device, is_shuffled=True)
-    start = time.perf_counter()
-    rewarded = GrpoConfig(
-        str(root / "train"),
-        str(tuned),
-        per_task=args.grpo_per_task,
-        generations=GENERATIONS,
-        learning_rate=1e-4,
-        kl=0.0,
-        most_tokens=MOST_TOKENS,
-        seed=0,
-        accelerator=accelerator,
-        precision="bf16-mixed",
-    )
-    grpo(better, rewarded, show=False)
-    reward = [json.loads(line)["reward"] for line in (better / "metrics.jsonl").read_text().splitlines()]
-    tenth = max(len(reward) // 10, 1)
-    second = {
-        "steps": len(reward),
-        "seconds": round(time.perf_counter() - start),
-        "reward_of_first_and_last_tenth": [_mean(reward[:tenth]), _mean(reward[-tenth:])],
-        "exact": answered(better, root, args.device),
-    }
-    return {"sft": first, "grpo": second}
+    return call() | {"seconds": round(time.perf_counter() - start)}
 
 
 def _mean(values: Sequence[float]) -> float:
     return round(sum(values) / len(values), 4)
-
-
-def answered(model: Path, root: Path, device: str, *, is_shuffled: bool = False) -> dict[str, Any]:
-    """Exact scores on rooms of another seed, chance taken off, by task."""
-    adapter = Adapter.load(model).to(device)
-    asking = of_dataset(adapter, root / "test")
-    out = root / f"{model.name}{'-others' if is_shuffled else ''}.jsonl"
-    asking = _of_others(adapter, asking) if is_shuffled else asking
-    write_vlm_answers(adapter, model, asking, out, batch_size=32, most_tokens=MOST_TOKENS)
-    report = score_file(out, root / "test", "exact")
-    rows = {**report["tasks"], "all": report["all"]}
-    return {
-        task: {
-            "n": row["n"],
-            "corrected": round(row["corrected"], 4),
-            "interval": [round(v, 4) for v in row["corrected_interval"]],
-        }
-        for task, row in rows.items()
-    }
 
 
 def _of_others(adapter: Adapter, asking: Asking) -> Asking:
@@ -202,35 +283,34 @@ def tokenizer_of(
     return PreTrainedTokenizerFast(tokenizer_object=made, eos_token=end, pad_token=pad, chat_template=template)
 
 
-def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
+def tiny_smolvlm(folder: Path, texts: Sequence[str], size: Size) -> int:
     """Make a SmolVLM with drawn weights, and words of its own; returns how many parameters it has."""
     from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
     from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
     # Numbers are what is learned.
-    words, side = tokenizer_of(texts, 1200, SPECIAL, TEMPLATE, END, PAD, splits_digits=True), IMAGE_SIZE[0]
-    width, layers, vision_width, vision_layers = SIZES[size]
+    words, side = tokenizer_of(texts, 1200, SPECIAL, TEMPLATE, END, PAD, splits_digits=True), size.image
     made_of: dict[str, Any] = {
         "text_config": {
             "model_type": "llama",
             "vocab_size": len(words),
-            "hidden_size": width,
-            "intermediate_size": 3 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": width // 32,
-            "num_key_value_heads": width // 32,
+            "hidden_size": size.width,
+            "intermediate_size": 3 * size.width,
+            "num_hidden_layers": size.layers,
+            "num_attention_heads": size.width // 32,
+            "num_key_value_heads": size.width // 32,
             "max_position_embeddings": 1024,
             "bos_token_id": None,
             "eos_token_id": words.eos_token_id,
             "pad_token_id": words.pad_token_id,
         },
         "vision_config": {
-            "hidden_size": vision_width,
-            "intermediate_size": 3 * vision_width,
-            "num_hidden_layers": vision_layers,
-            "num_attention_heads": vision_width // 32,
+            "hidden_size": size.vision_width,
+            "intermediate_size": 3 * size.vision_width,
+            "num_hidden_layers": size.vision_layers,
+            "num_attention_heads": size.vision_width // 32,
             "image_size": side,
-            "patch_size": 16,
+            "patch_size": size.patch,
         },
         "image_token_id": words.convert_tokens_to_ids("<image>"),
         "scale_factor": 2,
@@ -241,7 +321,7 @@ def tiny_smolvlm(folder: Path, texts: Sequence[str], size: str) -> int:
     words.save_pretrained(folder)
     edge = {"longest_edge": side}
     SmolVLMImageProcessorPil(size=edge, max_image_size=edge, do_image_splitting=False).save_pretrained(folder)
-    said = {"image_seq_len": (side // 16 // 2) ** 2, "processor_class": "SmolVLMProcessor"}
+    said = {"image_seq_len": (side // size.patch // 2) ** 2, "processor_class": "SmolVLMProcessor"}
     (folder / "processor_config.json").write_text(json.dumps(said))
     return sum(p.numel() for p in model.parameters())
 
