@@ -150,23 +150,34 @@ def vlm(result: dict[str, Any]) -> str:
     rewards = " and ".join(
         "from {:.2f} to {:.2f}".format(*run["grpo"]["reward_of_first_and_last_tenth"]) for run in (told, alone)
     )
-    minutes = " and ".join(_minutes(run["sft"]) for run in (told, alone))
+    minutes = {name: " and ".join(_minutes(run[name]) for run in (told, alone)) for name in ("sft", "grpo")}
     side = " x ".join(map(str, result["head"]["image_size"]))
+    where = result["machine"].get("gpu", "the CPU")
     return "\n".join(
         [
             "## A tiny vision-language model, with and without a head's findings\n",
-            f"A SmolVLM of {told['parameters'] / 1e6:.1f} million drawn weights on {said['device']}, {said['epochs']} "
-            f"epochs of {said['rooms']} rooms ({minutes}), then {told['grpo']['steps']} steps of GRPO by the `exact` "
-            f"metric. Told are the findings of a geometry head (pictures of {side}). Questions: "
-            f"{told['sft']['exact']['all']['n']}, about rooms of another seed; `exact`, chance taken off:\n",
+            f"A SmolVLM of {told['parameters'] / 1e6:.1f} million drawn weights on one {where}, shared by both runs: "
+            f"{said['epochs']} epochs of {result['questions']} questions about "
+            f"{result['rooms']['train']['config']['num_scenes']} rooms ({minutes['sft']}), then {told['grpo']['steps']} "
+            f"steps of GRPO by the `exact` metric ({minutes['grpo']}). Told are the findings of a geometry head "
+            f"(pictures of {side}). Questions: {told['sft']['exact']['all']['n']}, about rooms of another seed; `exact`, "
+            f"chance taken off (95 % interval of all):\n",
             table(
-                ["model", *tasks], [[name, *(f"{of[task]['corrected']:.2f}" for task in tasks)] for name, of in rows]
+                ["model", *tasks],
+                [
+                    [name, *(f"{of[task]['corrected']:.2f}{_span(of[task], task)}" for task in tasks)]
+                    for name, of in rows
+                ],
             ),
             f"Mean reward of GRPO's first and last tenth of steps, plain: {rewards}.\n",
-            "`python benchmarks/vlm.py --head FOLDER` writes results/vlm.json.\n",
+            f"`python benchmarks/vlm.py --head FOLDER --size {said['size']}` writes results/vlm.json.\n",
         ]
     )
 
 
+def _span(row: dict[str, Any], task: str) -> str:
+    return " ({:.2f} to {:.2f})".format(*row["interval"]) if task == "all" else ""
+
+
 def _minutes(stage: dict[str, Any]) -> str:
-    return f"{stage['seconds'] / 60:.0f} minutes"
+    return f"{stage['seconds'] / 60:.1f} minutes"

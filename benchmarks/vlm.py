@@ -67,7 +67,6 @@ class Size:
     precision: str
 
 
-RESULTS = {"cpu": "vlm.json", "gpu": "vlm_gpu.json"}
 SIZES = {
     "cpu": Size(128, 4, 64, 3, 128, 16, 12, 16, 2, 1e-3, 1e-4, 0, "32-true"),
     "gpu": Size(512, 8, 256, 6, 64, 8, 40, 64, 32, 6e-4, 2e-5, 5, "bf16-mixed"),
@@ -118,7 +117,7 @@ def main() -> None:
             commit = {"commit": args.commit, "uncommitted_changes": False} if args.commit else {}
             gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
             result |= {"runs": [rows["yes"], rows["no"]], "machine": machine() | commit | gpu}
-            write_result(args.out or Path(__file__).parent / "results" / RESULTS[args.size], result)
+            write_result(args.out, result)
 
 
 def make_rooms(data: Path, args: argparse.Namespace, size: Size) -> None:
@@ -142,7 +141,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder where the rooms are, or are put")
     parser.add_argument("--only-rooms", action="store_true", help="make these and nothing else")
     parser.add_argument("--room-workers", type=int, default=1)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "vlm.json")
     parser.add_argument("--commit", help="what is measured, where there is a copy without its history")
     return parser.parse_args()
 
