@@ -152,22 +152,19 @@ def vlm(result: dict[str, Any]) -> str:
     )
     minutes = {name: " and ".join(_minutes(run[name]) for run in (told, alone)) for name in ("sft", "grpo")}
     side = " x ".join(map(str, result["head"]["image_size"]))
-    where = result["machine"].get("gpu", "the CPU")
+    where, rooms = result["machine"].get("gpu", "CPU"), result["rooms"]["train"]["config"]["num_scenes"]
+    asked = told["sft"]["exact"]["all"]["n"]
     return "\n".join(
         [
             "## A tiny vision-language model, with and without a head's findings\n",
             f"A SmolVLM of {told['parameters'] / 1e6:.1f} million drawn weights on one {where}, shared by both runs: "
-            f"{said['epochs']} epochs of {result['questions']} questions about "
-            f"{result['rooms']['train']['config']['num_scenes']} rooms ({minutes['sft']}), then {told['grpo']['steps']} "
-            f"steps of GRPO by the `exact` metric ({minutes['grpo']}). Told are the findings of a geometry head "
-            f"(pictures of {side}). Questions: {told['sft']['exact']['all']['n']}, about rooms of another seed; `exact`, "
+            f"{said['epochs']} epochs of {result['questions']} questions about {rooms} rooms ({minutes['sft']}), then "
+            f"{told['grpo']['steps']} steps of GRPO by the `exact` metric ({minutes['grpo']}). Told are the findings "
+            f"of a geometry head (pictures of {side}). Questions: {asked}, about rooms of another seed; `exact`, "
             f"chance taken off (95 % interval of all):\n",
             table(
                 ["model", *tasks],
-                [
-                    [name, *(f"{of[task]['corrected']:.2f}{_span(of[task], task)}" for task in tasks)]
-                    for name, of in rows
-                ],
+                [[name, *(_told(of[task], task) for task in tasks)] for name, of in rows],
             ),
             f"Mean reward of GRPO's first and last tenth of steps, plain: {rewards}.\n",
             f"`python benchmarks/vlm.py --head FOLDER --size {said['size']}` writes results/vlm.json.\n",
@@ -175,8 +172,9 @@ def vlm(result: dict[str, Any]) -> str:
     )
 
 
-def _span(row: dict[str, Any], task: str) -> str:
-    return " ({:.2f} to {:.2f})".format(*row["interval"]) if task == "all" else ""
+def _told(row: dict[str, Any], task: str) -> str:
+    span = " ({:.2f} to {:.2f})".format(*row["interval"]) if task == "all" else ""
+    return f"{row['corrected']:.2f}{span}"
 
 
 def _minutes(stage: dict[str, Any]) -> str:
