@@ -143,30 +143,30 @@ def vlm(result: dict[str, Any]) -> str:
     rows = [
         ["told, fine-tuned", told["sft"]["exact"]],
         ["the same with findings of others", told["sft"]["exact_with_findings_of_others"]],
-        ["told, then rewarded", told["grpo"]["exact"]],
+        *([f"told, then rewarded (rate {one['rate']:g})", one["exact"]] for one in told["grpo"]),
         ["not told, fine-tuned", alone["sft"]["exact"]],
-        ["not told, then rewarded", alone["grpo"]["exact"]],
+        *([f"not told, then rewarded (rate {one['rate']:g})", one["exact"]] for one in alone["grpo"]),
     ]
-    rewards = " and ".join(
-        "from {:.2f} to {:.2f}".format(*run["grpo"]["reward_of_first_and_last_tenth"]) for run in (told, alone)
-    )
-    minutes = {name: " and ".join(_minutes(run[name]) for run in (told, alone)) for name in ("sft", "grpo")}
+    rewarded = [*told["grpo"], *alone["grpo"]]
+    rewards = ", ".join("from {:.3f} to {:.3f}".format(*one["reward_of_first_and_last_tenth"]) for one in rewarded)
+    tuning = " and ".join(_minutes(run["sft"]) for run in (told, alone))
+    rewarding = ", ".join(_minutes(one) for one in rewarded)
     side = " x ".join(map(str, result["head"]["image_size"]))
     where, rooms = result["machine"].get("gpu", "CPU"), result["rooms"]["train"]["config"]["num_scenes"]
     asked = told["sft"]["exact"]["all"]["n"]
     return "\n".join(
         [
             "## A tiny vision-language model, with and without a head's findings\n",
-            f"A SmolVLM of {told['parameters'] / 1e6:.1f} million drawn weights on one {where}, shared by both runs: "
-            f"{said['epochs']} epochs of {result['questions']} questions about {rooms} rooms ({minutes['sft']}), then "
-            f"{told['grpo']['steps']} steps of GRPO by the `exact` metric ({minutes['grpo']}). Told are the findings "
+            f"A SmolVLM of {result['parameters'] / 1e6:.1f} million drawn weights on one {where}, shared by all runs: "
+            f"{said['epochs']} epochs of {result['questions']} questions about {rooms} rooms ({tuning}), then "
+            f"{rewarded[0]['steps']} steps of GRPO by the `exact` metric ({rewarding}). Told are the findings "
             f"of a geometry head (pictures of {side}). Questions: {asked}, about rooms of another seed; `exact`, "
             f"chance taken off (95 % interval of all):\n",
             table(
                 ["model", *tasks],
                 [[name, *(_told(of[task], task) for task in tasks)] for name, of in rows],
             ),
-            f"Mean reward of GRPO's first and last tenth of steps, plain: {rewards}.\n",
+            f"Mean reward of GRPO's first and last tenth of steps, plain, in this order: {rewards}.\n",
             f"`python benchmarks/vlm.py --head FOLDER --size {said['size']}` writes results/vlm.json.\n",
         ]
     )

@@ -17,7 +17,10 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +51,7 @@ class Size:
         image, patch: pixels of a side.
         test_rooms: that are asked about.
         batch: questions of a step, of fine-tuning; questions: of a step that is rewarded.
-        rate, grpo_rate: the highest, and of what is rewarded.
+        rate: the highest; grpo_rates: of what is rewarded, once for each. at_once: of these.
         workers: that read pictures.
     """
 
@@ -62,14 +65,15 @@ class Size:
     batch: int
     questions: int
     rate: float
-    grpo_rate: float
+    grpo_rates: tuple[float, ...]
+    at_once: int
     workers: int
     precision: str
 
 
 SIZES = {
-    "cpu": Size(128, 4, 64, 3, 128, 16, 12, 16, 2, 1e-3, 1e-4, 0, "32-true"),
-    "gpu": Size(512, 8, 256, 6, 64, 8, 40, 64, 32, 6e-4, 2e-5, 5, "bf16-mixed"),
+    "cpu": Size(128, 4, 64, 3, 128, 16, 12, 16, 2, 1e-3, (1e-5,), 1, 0, "32-true"),
+    "gpu": Size(512, 8, 256, 6, 64, 8, 40, 64, 32, 6e-4, (5e-6, 2e-5), 2, 5, "bf16-mixed"),
 }
 SPECIAL = (
     "<|im_start|>",
@@ -103,21 +107,30 @@ def main() -> None:
         torch.manual_seed(0)
         texts = [one.prompt + one.answer for one in read_examples(data / "train", THOUSANDTHS)]
         parameters = tiny_smolvlm(root / "base", texts, size)
+        about = _about(args, data) | {"questions": len(texts), "parameters": parameters}
         for told in args.told:
-            if told not in _rows(rows_file):
+            if told not in _rows(rows_file, about):
                 found = Run(root, data, size, args, args.head if told == "yes" else None).stages()
                 with rows_file.open("a") as file:
-                    file.write(json.dumps({"told": told, "parameters": parameters, **found}) + "\n")
-        rows = _rows(rows_file)
+                    file.write(json.dumps({"told": told, "about": about, **found}) + "\n")
+        rows = _rows(rows_file, about)
         if rows.keys() == {"yes", "no"}:
-            config, _ = load_model(args.head)
-            settings = {"size": args.size, "epochs": args.epochs, "grpo_per_task": args.grpo_per_task} | asdict(size)
-            rooms = {name: json.loads(next((data / name).glob(f"*/{SETTINGS_FILE}")).read_text()) for name in SEEDS}
-            result = {"settings": settings, "rooms": rooms, "questions": len(texts), "head": config.to_dict()}
-            commit = {"commit": args.commit, "uncommitted_changes": False} if args.commit else {}
-            gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
-            result |= {"runs": [rows["yes"], rows["no"]], "machine": machine() | commit | gpu}
-            write_result(args.out, result)
+            runs = [{name: rows[told][name] for name in ("told", "sft", "grpo")} for told in ("yes", "no")]
+            write_result(args.out, about | {"runs": runs})
+
+
+def _about(args: argparse.Namespace, data: Path) -> dict[str, Any]:
+    """All that the figures depend on; rows of something else are not taken for ours."""
+    settings = {"size": args.size, "epochs": args.epochs, "grpo_per_task": args.grpo_per_task}
+    rooms = {name: json.loads(next((data / name).glob(f"*/{SETTINGS_FILE}")).read_text()) for name in SEEDS}
+    commit = {"commit": args.commit, "uncommitted_changes": False} if args.commit else {}
+    gpu = {"gpu": torch.cuda.get_device_name()} if args.size == "gpu" else {}
+    return {
+        "settings": settings | asdict(SIZES[args.size]),
+        "rooms": rooms,
+        "head": load_model(args.head)[0].to_dict(),
+        "machine": machine() | commit | gpu,
+    }
 
 
 def make_rooms(data: Path, args: argparse.Namespace, size: Size) -> None:
@@ -143,12 +156,16 @@ def options() -> argparse.Namespace:
     parser.add_argument("--room-workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "vlm.json")
     parser.add_argument("--commit", help="what is measured, where there is a copy without its history")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.only_rooms and args.data is None:
+        parser.error("--only-rooms needs --data, where they are put")
+    return args
 
 
-def _rows(path: Path) -> dict[str, dict[str, Any]]:
+def _rows(path: Path, about: dict[str, Any]) -> dict[str, dict[str, Any]]:
     lines = path.read_text().splitlines() if path.is_file() else []
-    return {row["told"]: row for row in map(json.loads, lines)}
+    about = json.loads(json.dumps(about))
+    return {row["told"]: row for row in map(json.loads, lines) if row["about"] == about}
 
 
 @dataclass(frozen=True)
@@ -168,13 +185,14 @@ class Run:
     def stages(self) -> dict[str, Any]:
         """Both, and what is answered after each."""
         name = "told" if self.head else "alone"
-        tuned, better = self.root / f"{name}-sft", self.root / f"{name}-grpo"
+        tuned = self.root / f"{name}-sft"
         first = _timed(lambda: {"loss": self._fine_tuned(tuned)}) | {"exact": self.answered(tuned)}
         if self.head is not None:
             first["exact_with_findings_of_others"] = self.answered(tuned, is_shuffled=True)
         print(json.dumps({name: {"sft": first}}), flush=True)
-        second = _timed(lambda: self._rewarded(tuned, better)) | {"exact": self.answered(better)}
-        print(json.dumps({name: {"grpo": second}}), flush=True)
+        # On a GPU a small model leaves room for others; on a CPU one waits for the other.
+        with ProcessPoolExecutor(self.size.at_once, get_context("spawn")) as pool:
+            second = list(pool.map(partial(self.rewarded, tuned), self.size.grpo_rates))
         return {"sft": first, "grpo": second}
 
     @property
@@ -195,14 +213,23 @@ class Run:
         head = None if self.head is None else str(self.head)
         return sft(tuned, AdapterConfig(str(self.root / "base"), rank=0, head=head), how, show=False)
 
-    def _rewarded(self, tuned: Path, better: Path) -> dict[str, Any]:
+    def rewarded(self, tuned: Path, rate: float) -> dict[str, Any]:
+        """The second stage, at a learning rate."""
+        better = self.root / f"{tuned.name}-grpo-{rate:g}"
+        found = (
+            {"rate": rate} | _timed(lambda: self._reinforced(tuned, better, rate)) | {"exact": self.answered(better)}
+        )
+        print(json.dumps({better.name: found}), flush=True)
+        return found
+
+    def _reinforced(self, tuned: Path, better: Path, rate: float) -> dict[str, Any]:
         how = GrpoConfig(
             str(self.data / "train"),
             str(tuned),
             per_task=self.args.grpo_per_task,
             questions=self.size.questions,
             generations=GENERATIONS,
-            learning_rate=self.size.grpo_rate,
+            learning_rate=rate,
             kl=0.0,
             most_tokens=MOST_TOKENS,
             **self._common,

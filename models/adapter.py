@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from models.chat import Question, encoded
 from models.config import ModelConfig
@@ -25,8 +27,8 @@ from synth.files import write_whole
 from synth.safe_read import read_json, read_picture
 
 SETTINGS, LORA, WHOLE, GEOMETRY, HEAD = "adapter.json", "lora", "model", "geometry.safetensors", "head"
-_AT_ONCE = 1024
-"""Sets of pictures that are open at once."""
+_AT_ONCE = 256
+"""Sets of pictures that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -170,20 +172,24 @@ class Adapter(nn.Module):
         tells = self.geometry is not None
         return [Question.of(one, named(row) if tells else "") for row, one in enumerate(examples)]
 
-    def found(self, examples: Sequence[Example]) -> Float[Tensor, "n findings"] | None:
-        """What the head finds in the pictures of each question, which it looks at once; None without a head."""
+    def found(self, examples: Sequence[Example], workers: int = 0) -> Float[Tensor, "n findings"] | None:
+        """What the head finds in the pictures of each question, which it looks at once; None without a head.
+
+        Args:
+            workers: processes that read pictures.
+        """
         if self.head is None:
             return None
         rows: dict[tuple[Path, ...], list[int]] = {}
         for row, one in enumerate(examples):
             rows.setdefault(one.pictures, []).append(row)
+        first: Any = [examples[same[0]] for same in rows.values()]
+        context = "fork" if workers else None  # the model goes along as it is
+        read = DataLoader(first, _AT_ONCE, collate_fn=self.shown, num_workers=workers, multiprocessing_context=context)
         table = torch.zeros(len(examples), FINDINGS, device=self.vlm.device)
-        sets = list(rows.values())
-        for start in range(0, len(sets), _AT_ONCE):
-            part = sets[start : start + _AT_ONCE]
-            seen = findings(self.head, self.shown([examples[same[0]] for same in part]))
-            for same, row in zip(part, seen, strict=True):
-                table[same] = row
+        seen = chain.from_iterable(findings(self.head, shown) for shown in read)
+        for same, row in zip(rows.values(), seen, strict=True):
+            table[same] = row
         return table
 
     def tell(self, found: Float[Tensor, "n findings"] | None) -> None:
@@ -193,8 +199,9 @@ class Adapter(nn.Module):
 
     def asked(self, examples: Sequence[Example]) -> list[Question]:
         """Questions in their order, and the table that they name rows of."""
+        questions = self.questions(examples)
         self.tell(self.found(examples))
-        return self.questions(examples)
+        return questions
 
     def answer(
         self, text: str, pictures: Sequence[Path], K: Float64[np.ndarray, "3 3"] | None, most_tokens: int = 64

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.adapter import SETTINGS, Adapter
+from models.chat import Question, encoded
 from models.run_folder import METRICS, check_claim, claim, held, last_metrics
 from models.sft import train_and_held_out
 from synth.export import read_examples
@@ -24,6 +25,8 @@ from synth.splits import pick_per_task
 
 _REWARDS: dict[str, Any] = {"exact": exact_reward, "world2vlm": world2vlm_reward}
 _STATE = "state"
+_WARMUP = 0.05
+"""Share of the steps in which the rate rises."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,6 @@ def grpo(out: Path, how: GrpoConfig, *, show: bool = True) -> Mapping[str, Any]:
             f"questions must be at most those that there are to train on, {len(prompts)} on {state.num_processes}"
             f" devices, got {how.questions}"
         )
-    _check_inputs(adapter, prompts[0])
     # What is refused is refused before anything is written.
     claim(out, settings)
     with held(out), warnings.catch_warnings():
@@ -163,6 +165,7 @@ def _prompts(adapter: Adapter, how: GrpoConfig) -> Any:
         some = pick_per_task(
             some, how.per_task, lambda one: (one.example_id, one.task_type, one.answer_class), how.seed
         )
+    _check_inputs(adapter, Question.of(some[0]))
     questions = adapter.asked(some)
 
     def opened(rows: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
@@ -177,7 +180,7 @@ def _prompts(adapter: Adapter, how: GrpoConfig) -> Any:
     return Dataset.from_dict({"row": list(range(len(some)))}).with_transform(opened)
 
 
-def _check_inputs(adapter: Adapter, asked: Mapping[str, Any]) -> None:
+def _check_inputs(adapter: Adapter, question: Question) -> None:
     """See that trl hands on all that the processor makes for the model.
 
     Raises:
@@ -186,12 +189,11 @@ def _check_inputs(adapter: Adapter, asked: Mapping[str, Any]) -> None:
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     known = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters
-    words = adapter.processor.apply_chat_template(asked["prompt"], tokenize=False)
-    for name in adapter.processor(text=[words], images=[asked["images"]]):
+    for name in encoded(adapter.processor, [question]):
         if name not in known:
             raise ValueError(
-                f"trl has no place for {name}, which {adapter.vlm.config.model_type} needs: such a model can be"
-                " fine-tuned, but not reinforced"
+                f"trl has no place for {name}, which the processor of {adapter.vlm.config.model_type} makes: such a"
+                " model can be fine-tuned, but not reinforced"
             )
 
 
@@ -209,6 +211,8 @@ def _trainer(adapter: Adapter, prompts: Any, how: GrpoConfig, out: Path, show: b
         num_generations=how.generations,
         learning_rate=how.learning_rate,
         weight_decay=0.01,
+        # Adam's first steps are as long as its rate, however little they know.
+        warmup_steps=_WARMUP,
         beta=how.kl,
         temperature=how.temperature,
         max_completion_length=how.most_tokens,

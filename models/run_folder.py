@@ -110,7 +110,7 @@ def trainer_of(
     Raises:
         ValueError: if lightning has no such device or strategy here.
     """
-    if isinstance(strategy, str) and "fsdp" in strategy:
+    if isinstance(strategy, str) and "fsdp" in strategy.lower():
         raise ValueError(f"strategy must be one that clips gradients over all weights, such as ddp, got {strategy!r}")
     # Its tips are not about what happens here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -18,7 +18,7 @@ from models.files import DatasetPairs
 from models.geometry_tokens import Shown, findings
 from models.pairs import Pairs
 from models.run_folder import check_claim, claim, go_on, held, last_metrics, trainer_of
-from models.shard import FSDP, gathered, shard, strategy_of
+from models.shard import FSDP, gathered, layers_of, shard, strategy_of
 from models.stream import Onward
 from synth.export import Example, read_examples
 from synth.splits import assign_splits
@@ -60,15 +60,23 @@ class SftConfig:
                 "learning_rate must be above 0 and geometry_weight 0 or more, got"
                 f" {self.learning_rate:g} and {self.geometry_weight:g}"
             )
-        if self.geometry_weight and self.strategy == FSDP:
+        if self.strategy == FSDP and self.geometry_weight:
             raise ValueError(
                 f"geometry_weight must be 0 with strategy fsdp, where the head stays as it is, got"
                 f" {self.geometry_weight:g}"
             )
+        if self.strategy == FSDP and self.precision not in ("32-true", "bf16-mixed"):
+            raise ValueError(f"precision must be 32-true or bf16-mixed with strategy fsdp, got {self.precision!r}")
 
 
 WATCHED = "val/answer"
 _FREE = ("accelerator", "devices", "strategy", "loader_workers")
+
+
+def _settings(config: AdapterConfig, how: SftConfig) -> dict[str, Any]:
+    """What a run keeps to. Shares cannot go on from a state of whole weights: its moments have no names."""
+    kept = {name: value for name, value in asdict(how).items() if name not in _FREE or value == FSDP}
+    return {"adapter": asdict(config), "sft": kept}
 
 
 @dataclass(eq=False)
@@ -104,9 +112,9 @@ class Lessons(Dataset[_Lesson]):
         self.adapter, self.examples, self.pairs = adapter, examples, pairs
         self.found: Tensor | None = None
 
-    def look(self) -> None:
+    def look(self, workers: int) -> None:
         """Let a head that stays as it is look at all pictures, once for the whole training."""
-        found = self.adapter.found(self.examples)
+        found = self.adapter.found(self.examples, workers)
         self.found = None if found is None else found.cpu()
 
     def __len__(self) -> int:
@@ -212,27 +220,36 @@ def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) 
     Raises:
         ImportError, ValueError: if there is no model, head or dataset, or the folder is another run's.
     """
-    settings = {"adapter": asdict(config), "sft": {k: v for k, v in asdict(how).items() if k not in _FREE}}
+    settings = _settings(config, how)
     check_claim(out, settings)
     if how.geometry_weight and config.head is None:
         raise ValueError(f"geometry_weight must be 0 where there is no head, got {how.geometry_weight:g}")
     if (out / SETTINGS).is_file():
         return last_metrics(out)
     adapter = _new(config, how)
+    if how.strategy == FSDP:
+        layers_of(adapter)
     data = _Data(*_lessons(adapter.train(), how), how)
-    strategy = strategy_of(how.strategy)
     trainer = trainer_of(
-        out, how, WATCHED, show, strategy=strategy, accumulate_grad_batches=how.accumulate, log_every_n_steps=1
+        out,
+        how,
+        WATCHED,
+        show,
+        strategy=strategy_of(how.strategy),
+        accumulate_grad_batches=how.accumulate,
+        log_every_n_steps=1,
+        # Shares are put together in validation as in training.
+        inference_mode=how.strategy != FSDP,
     )
     # What is refused is refused before anything is written.
     claim(out, settings)
     with held(out):
         go_on(trainer, SftModule(adapter, how), data, out)
-        learned = gathered(adapter.trained(with_head=False)) if how.strategy == FSDP else None
+        if how.strategy == FSDP:
+            learned = gathered(adapter.trained(with_head=False), keeps=trainer.is_global_zero)
+            adapter = _new(config, how) if learned else adapter
+            adapter.load_state_dict(learned, strict=False)
         if trainer.is_global_zero:
-            if learned is not None:
-                adapter = _new(config, how)
-                adapter.load_state_dict(learned, strict=False)
             adapter.save(out)
         return last_metrics(out)
 
@@ -284,7 +301,7 @@ class _Data(lightning.LightningDataModule):
 
     def _loader(self, lessons: Lessons, sampler: Onward | None) -> DataLoader[Any]:
         if not self.how.geometry_weight:
-            lessons.look()
+            lessons.look(self.how.loader_workers)
         return DataLoader(
             lessons,
             self.how.batch_size,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.strategies import ModelParallelStrategy
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
@@ -16,9 +19,38 @@ FSDP = "fsdp"
 """Name of this strategy."""
 
 
-def strategy_of(name: str) -> str | ModelParallelStrategy:
+class SharedWeights(ModelParallelStrategy):
+    """Lightning's strategy for shares that a module makes itself; a state is one file of what is trained."""
+
+    def __init__(self) -> None:
+        super().__init__(save_distributed_checkpoint=False)
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """What is trained, put together by the first process."""
+        assert self.model is not None
+        how = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+        return get_model_state_dict(self.model, options=how)
+
+    def load_checkpoint(self, checkpoint_path: Path | str, weights_only: bool | None = None) -> dict[str, Any]:
+        """Tensors and plain values alone: lightning hands `weights_only` on to other strategies only."""
+        return super().load_checkpoint(checkpoint_path, weights_only=True)
+
+
+def strategy_of(name: str) -> str | SharedWeights:
     """What lightning is given for the name of a strategy: its own FSDP cannot clip gradients over all weights."""
-    return ModelParallelStrategy(save_distributed_checkpoint=False) if name == FSDP else name
+    return SharedWeights() if name == FSDP else name
+
+
+def layers_of(adapter: Adapter) -> nn.ModuleList:
+    """The layers of the language part.
+
+    Raises:
+        ValueError: if they are not where transformers has them.
+    """
+    layers = getattr(adapter.vlm.get_decoder(), "layers", None)
+    if not isinstance(layers, nn.ModuleList):
+        raise ValueError(f"strategy fsdp shares out layers, but {adapter.vlm.config.model_type} lists none: use ddp")
+    return layers
 
 
 def shard(adapter: Adapter, device_type: str, processes: int) -> None:
@@ -27,7 +59,7 @@ def shard(adapter: Adapter, device_type: str, processes: int) -> None:
     Source: torch's fully_shard (FSDP2), which keeps the names of weights.
     """
     mesh = init_device_mesh(device_type, (processes,))
-    for layer in adapter.vlm.get_decoder().layers:
+    for layer in layers_of(adapter):
         fully_shard(layer, mesh=mesh)
     if adapter.geometry is not None:
         fully_shard(adapter.geometry, mesh=mesh)
@@ -36,6 +68,15 @@ def shard(adapter: Adapter, device_type: str, processes: int) -> None:
     register_fsdp_forward_method(adapter, Adapter.loss.__name__)
 
 
-def gathered(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Shares put together, on the CPU; all processes must call it."""
-    return {name: (p.full_tensor() if isinstance(p, DTensor) else p).detach().cpu() for name, p in weights.items()}
+def gathered(weights: Mapping[str, Tensor], *, keeps: bool) -> dict[str, Tensor]:
+    """Shares put together, one weight after the other; all processes must call it.
+
+    Args:
+        keeps: whether this process is given them, on the CPU; others get nothing.
+    """
+    found = {}
+    for name, p in weights.items():
+        whole = p.full_tensor() if isinstance(p, DTensor) else p
+        if keeps:
+            found[name] = whole.detach().cpu()
+    return found
