@@ -158,10 +158,10 @@ def vlm(result: dict[str, Any]) -> str:
         [
             "## A tiny vision-language model, with and without a head's findings\n",
             f"A SmolVLM of {result['parameters'] / 1e6:.1f} million drawn weights on one {where}, shared by all runs: "
-            f"{said['epochs']} epochs of {result['questions']} questions about {rooms} rooms ({tuning}), then "
-            f"{rewarded[0]['steps']} steps of GRPO by the `exact` metric ({rewarding}). Told are the findings "
-            f"of a geometry head (pictures of {side}). Questions: {asked}, about rooms of another seed; `exact`, "
-            f"chance taken off (95 % interval of all):\n",
+            f"{said['epochs']} epochs of {result['questions']} questions, a tenth held out, about {rooms} rooms "
+            f"({tuning}), then {rewarded[0]['steps']} steps of GRPO by the `exact` metric ({rewarding}). Told are the "
+            f"findings of a geometry head (pictures of {side}). Questions: {asked}, about rooms of another seed; "
+            "`exact`, chance taken off (95 % interval of all):\n",
             table(
                 ["model", *tasks],
                 [[name, *(_told(of[task], task) for task in tasks)] for name, of in rows],
