@@ -33,6 +33,8 @@ _WARMUP = 0.05
 class GrpoConfig:
     """How a fine-tuned model goes on. Rates and weights are World2VLM's; models/world2vlm_grpo.yaml is its recipe.
 
+    The rate rises over the first twentieth of the steps, and then falls to 0.
+
     Args:
         data: folder of the dataset; the scenes that `models.sft` holds out are held out here too.
         start: folder of an adapter, as `models.sft` writes it.

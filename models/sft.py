@@ -245,19 +245,19 @@ def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) 
     claim(out, settings)
     with held(out):
         go_on(trainer, SftModule(adapter, how), data, out)
-        if how.strategy == FSDP:
-            learned = gathered(adapter.trained(with_head=False), keeps=trainer.is_global_zero)
-            adapter = _new(config, how) if learned else adapter
-            adapter.load_state_dict(learned, strict=False)
+        learned = gathered(adapter.trained(with_head=False)) if how.strategy == FSDP else {}
         if trainer.is_global_zero:
-            adapter.save(out)
+            (_new(config, how, learned) if learned else adapter).save(out)
         return last_metrics(out)
 
 
-def _new(config: AdapterConfig, how: SftConfig) -> Adapter:
+def _new(config: AdapterConfig, how: SftConfig, learned: Mapping[str, Tensor] | None = None) -> Adapter:
+    """As training begins with it, or with what was learned in it."""
     with torch.random.fork_rng():
         torch.manual_seed(how.seed)
-        return Adapter.new(config)
+        adapter = Adapter.new(config)
+    adapter.load_state_dict(learned or {}, strict=False)
+    return adapter
 
 
 def _lessons(adapter: Adapter, how: SftConfig) -> tuple[Lessons, Lessons]:

@@ -14,6 +14,7 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
 from models.adapter import Adapter
+from models.run_folder import rank
 
 FSDP = "fsdp"
 """Name of this strategy."""
@@ -68,15 +69,11 @@ def shard(adapter: Adapter, device_type: str, processes: int) -> None:
     register_fsdp_forward_method(adapter, Adapter.loss.__name__)
 
 
-def gathered(weights: Mapping[str, Tensor], *, keeps: bool) -> dict[str, Tensor]:
-    """Shares put together, one weight after the other; all processes must call it.
-
-    Args:
-        keeps: whether this process is given them, on the CPU; others get nothing.
-    """
+def gathered(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Shares put together, one weight after the other, on the CPU of the first process; all processes must call it."""
     found = {}
     for name, p in weights.items():
         whole = p.full_tensor() if isinstance(p, DTensor) else p
-        if keeps:
+        if not rank():
             found[name] = whole.detach().cpu()
     return found
