@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from models.chat import Question, encoded
 from models.config import ModelConfig
@@ -172,11 +173,14 @@ class Adapter(nn.Module):
         tells = self.geometry is not None
         return [Question.of(one, named(row) if tells else "") for row, one in enumerate(examples)]
 
-    def found(self, examples: Sequence[Example], workers: int = 0) -> Float[Tensor, "n findings"] | None:
+    def found(
+        self, examples: Sequence[Example], workers: int = 0, *, show: bool = False
+    ) -> Float[Tensor, "n findings"] | None:
         """What the head finds in the pictures of each question, which it looks at once; None without a head.
 
         Args:
             workers: processes that read pictures.
+            show: a progress bar.
         """
         if self.head is None:
             return None
@@ -187,7 +191,8 @@ class Adapter(nn.Module):
         context = "fork" if workers else None  # the model goes along as it is
         read = DataLoader(first, _AT_ONCE, collate_fn=self.shown, num_workers=workers, multiprocessing_context=context)
         table = torch.zeros(len(examples), FINDINGS, device=self.vlm.device)
-        seen = chain.from_iterable(findings(self.head, shown) for shown in read)
+        bar = tqdm(read, "the head looks", leave=False, disable=not show)
+        seen = chain.from_iterable(findings(self.head, shown) for shown in bar)
         for same, row in zip(rows.values(), seen, strict=True):
             table[same] = row
         return table

@@ -17,7 +17,7 @@ from models.chat import encoded
 from models.files import DatasetPairs
 from models.geometry_tokens import Shown, findings
 from models.pairs import Pairs
-from models.run_folder import check_claim, claim, go_on, held, last_metrics, trainer_of
+from models.run_folder import check_claim, claim, go_on, held, last_metrics, rank, trainer_of
 from models.shard import FSDP, gathered, layers_of, shard, strategy_of
 from models.stream import Onward
 from synth.export import Example, read_examples
@@ -112,9 +112,9 @@ class Lessons(Dataset[_Lesson]):
         self.adapter, self.examples, self.pairs = adapter, examples, pairs
         self.found: Tensor | None = None
 
-    def look(self, workers: int) -> None:
+    def look(self, workers: int, show: bool) -> None:
         """Let a head that stays as it is look at all pictures, once for the whole training."""
-        found = self.adapter.found(self.examples, workers)
+        found = self.adapter.found(self.examples, workers, show=show)
         self.found = None if found is None else found.cpu()
 
     def __len__(self) -> int:
@@ -229,7 +229,7 @@ def sft(out: Path, config: AdapterConfig, how: SftConfig, *, show: bool = True) 
     adapter = _new(config, how)
     if how.strategy == FSDP:
         layers_of(adapter)
-    data = _Data(*_lessons(adapter.train(), how), how)
+    data = _Data(*_lessons(adapter.train(), how), how, show)
     trainer = trainer_of(
         out,
         how,
@@ -279,9 +279,9 @@ def train_and_held_out(examples: Iterable[Example]) -> tuple[list[Example], list
 class _Data(lightning.LightningDataModule):
     """Batches of lessons; each process has its own, the same whether the run was interrupted or not."""
 
-    def __init__(self, train: Lessons, held_out: Lessons, how: SftConfig) -> None:
+    def __init__(self, train: Lessons, held_out: Lessons, how: SftConfig, show: bool) -> None:
         super().__init__()
-        self.train, self.held_out, self.how = train, held_out, how
+        self.train, self.held_out, self.how, self.show = train, held_out, how, show
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Each question once an epoch, but for those that make no whole batch."""
@@ -301,7 +301,7 @@ class _Data(lightning.LightningDataModule):
 
     def _loader(self, lessons: Lessons, sampler: Onward | None) -> DataLoader[Any]:
         if not self.how.geometry_weight:
-            lessons.look(self.how.loader_workers)
+            lessons.look(self.how.loader_workers, self.show and not rank())
         return DataLoader(
             lessons,
             self.how.batch_size,
