@@ -157,7 +157,7 @@ def vlm(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             "## A tiny vision-language model, with and without a head's findings\n",
-            f"A SmolVLM of {result['parameters'] / 1e6:.1f} million drawn weights on one {where}, shared by all runs: "
+            f"A SmolVLM of {result['parameters'] / 1e6:.1f} million drawn weights on one {where}: "
             f"{said['epochs']} epochs of {result['questions']} questions, a tenth held out, about {rooms} rooms "
             f"({tuning}), then {rewarded[0]['steps']} steps of GRPO by the `exact` metric ({rewarding}). Told are the "
             f"findings of a geometry head (pictures of {side}). Questions: {asked}, about rooms of another seed; "
@@ -167,6 +167,7 @@ def vlm(result: dict[str, Any]) -> str:
                 [[name, *(_told(of[task], task) for task in tasks)] for name, of in rows],
             ),
             f"Mean reward of GRPO's first and last tenth of steps, plain, in this order: {rewards}.\n",
+            "Runs may share the machine.\n",
             f"`python benchmarks/vlm.py --head FOLDER --size {said['size']}` writes results/vlm.json.\n",
         ]
     )

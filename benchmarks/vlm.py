@@ -1,18 +1,20 @@
 """What does a tiny vision-language model learn from exact answers, with and without a geometry head's findings?
 
-    python benchmarks/vlm.py --head FOLDER [--size cpu|gpu] [--rooms 60] [--epochs 10] [--grpo-per-task 40]
-                             [--told yes no] [--rows FILE] [--data FOLDER] [--out FILE] [--commit HASH]
+    python benchmarks/vlm.py --head FOLDER [--size cpu|gpu] [--told yes no] [--rows FILE] [--data FOLDER]
+                             [--out FILE] [--commit HASH]
+    python benchmarks/vlm.py --only-rooms --data FOLDER [--size cpu|gpu] [--room-workers 1]
 
 A SmolVLM of a million drawn weights (--size gpu: about 30, on a GPU) is fine-tuned on rooms, and then rewarded by the
 `exact` metric; once it is told what a geometry head finds in the pictures (--head, as `theodolite train head` writes
 it), once not. After each stage it answers questions about rooms of another seed; after the first also with the findings
 of other questions in the place of its own. --rows keeps what is finished, so that both can run at once, each with its
---told. --data has the rooms already, made by a call with --only-rooms: where there is a GPU there may be no Open3D.
+--told. --data has the rooms already, as --only-rooms makes them: where there is a GPU there may be no Open3D.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import tempfile
 import time
@@ -31,7 +33,7 @@ from models.adapter import Adapter, AdapterConfig
 from models.grpo import GrpoConfig, grpo
 from models.sft import SftConfig, sft
 from models.vlm_answers import Asking, of_dataset, write_vlm_answers
-from models.weights import load_model
+from models.weights import WEIGHTS, load_model
 from synth.box_units import THOUSANDTHS
 from synth.dataset import SETTINGS_FILE
 from synth.export import read_examples
@@ -49,7 +51,8 @@ class Size:
     Args:
         width, layers: of the language model; vision_width, vision_layers: of the vision tower.
         image, patch: pixels of a side.
-        test_rooms: that are asked about.
+        rooms: to learn from. test_rooms: that are asked about. epochs: of fine-tuning.
+        grpo_per_task: questions that are rewarded.
         batch: questions of a step, of fine-tuning; questions: of a step that is rewarded.
         rate: the highest; grpo_rates: of what is rewarded, once for each. at_once: of these.
         workers: that read pictures.
@@ -61,7 +64,10 @@ class Size:
     vision_layers: int
     image: int
     patch: int
+    rooms: int
     test_rooms: int
+    epochs: int
+    grpo_per_task: int
     batch: int
     questions: int
     rate: float
@@ -72,8 +78,8 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size(128, 4, 64, 3, 128, 16, 12, 16, 2, 1e-3, (1e-5,), 1, 0, "32-true"),
-    "gpu": Size(512, 8, 256, 6, 64, 8, 40, 64, 32, 6e-4, (5e-6, 2e-5), 2, 5, "bf16-mixed"),
+    "cpu": Size(128, 4, 64, 3, 128, 16, 60, 12, 10, 40, 16, 2, 1e-3, (1e-5,), 1, 0, "32-true"),
+    "gpu": Size(512, 8, 256, 6, 64, 8, 640, 40, 4, 320, 64, 32, 6e-4, (5e-6, 2e-5), 2, 5, "bf16-mixed"),
 }
 SPECIAL = (
     "<|im_start|>",
@@ -97,13 +103,13 @@ def main() -> None:
     """Make the rooms and the model, train what is not there yet, write the result when all is there."""
     args = options()
     size = SIZES[args.size]
+    if args.only_rooms:
+        return make_rooms(args.data, args, size)
     with tempfile.TemporaryDirectory() as scratch:
         root, rows_file = Path(scratch), args.rows or Path(scratch) / "rows.jsonl"
         data = args.data or root / "data"
-        if args.only_rooms or args.data is None:
+        if args.data is None:
             make_rooms(data, args, size)
-        if args.only_rooms:
-            return
         torch.manual_seed(0)
         texts = [one.prompt + one.answer for one in read_examples(data / "train", THOUSANDTHS)]
         parameters = tiny_smolvlm(root / "base", texts, size)
@@ -121,34 +127,38 @@ def main() -> None:
 
 def _about(args: argparse.Namespace, data: Path) -> dict[str, Any]:
     """All that the figures depend on; rows of something else are not taken for ours."""
-    settings = {"size": args.size, "epochs": args.epochs, "grpo_per_task": args.grpo_per_task}
+    size = SIZES[args.size]
     rooms = {name: json.loads(next((data / name).glob(f"*/{SETTINGS_FILE}")).read_text()) for name in SEEDS}
+    for name, made in rooms.items():
+        if made["config"] != json.loads(json.dumps(_recipe(name, size).settings())):
+            raise ValueError(f"{data / name} must have the rooms of --size {args.size}, as --only-rooms makes them")
+    weights = hashlib.sha256((args.head / WEIGHTS).read_bytes()).hexdigest()
     commit = {"commit": args.commit, "uncommitted_changes": False} if args.commit else {}
     gpu = {"gpu": torch.cuda.get_device_name()} if args.size == "gpu" else {}
     return {
-        "settings": settings | asdict(SIZES[args.size]),
+        "settings": {"size": args.size, **asdict(size)},
         "rooms": rooms,
-        "head": load_model(args.head)[0].to_dict(),
+        "head": load_model(args.head)[0].to_dict() | {"sha256": weights},
         "machine": machine() | commit | gpu,
     }
 
 
+def _recipe(name: str, size: Size) -> GenerateConfig:
+    rooms = {"train": size.rooms, "test": size.test_rooms}[name]
+    return GenerateConfig(rooms, SEEDS[name], (size.image, size.image), phrasing="open")
+
+
 def make_rooms(data: Path, args: argparse.Namespace, size: Size) -> None:
     """To train on, and to ask about."""
-    for name, rooms in (("train", args.rooms), ("test", size.test_rooms)):
-        image_size = (size.image, size.image)
-        settings = GenerateConfig(num_scenes=rooms, seed=SEEDS[name], image_size=image_size, phrasing="open")
-        generate(data / name, settings, workers=args.room_workers)
+    for name in SEEDS:
+        generate(data / name, _recipe(name, size), workers=args.room_workers)
 
 
 def options() -> argparse.Namespace:
     """What can be chosen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--head", type=Path, required=True)
+    parser.add_argument("--head", type=Path)
     parser.add_argument("--size", choices=SIZES, default="cpu")
-    parser.add_argument("--rooms", type=int, default=60)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--grpo-per-task", type=int, default=40)
     parser.add_argument("--told", nargs="+", choices=("yes", "no"), default=["yes", "no"])
     parser.add_argument("--rows", type=Path, help="JSON lines of runs that are done")
     parser.add_argument("--data", type=Path, help="folder where the rooms are, or are put")
@@ -159,6 +169,8 @@ def options() -> argparse.Namespace:
     args = parser.parse_args()
     if args.only_rooms and args.data is None:
         parser.error("--only-rooms needs --data, where they are put")
+    if not args.only_rooms and args.head is None:
+        parser.error("--head is needed")
     return args
 
 
@@ -202,7 +214,7 @@ class Run:
     def _fine_tuned(self, tuned: Path) -> Mapping[str, Any]:
         how = SftConfig(
             str(self.data / "train"),
-            epochs=self.args.epochs,
+            epochs=self.size.epochs,
             batch_size=self.size.batch,
             accumulate=1,
             learning_rate=self.size.rate,
@@ -226,7 +238,7 @@ class Run:
         how = GrpoConfig(
             str(self.data / "train"),
             str(tuned),
-            per_task=self.args.grpo_per_task,
+            per_task=self.size.grpo_per_task,
             questions=self.size.questions,
             generations=GENERATIONS,
             learning_rate=rate,

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from models.chat import Question, encoded
 from models.config import ModelConfig
-from models.geometry_tokens import FINDINGS, TOKENS, GeometryTokens, Shown, findings, named
+from models.geometry_tokens import FINDINGS, TOKENS, GeometryTokens, Shown, at_once, findings, named
 from models.model import Model
 from models.vlm_folder import load_vlm, save_processor, unit_of
 from models.weights import load_model, save_model
@@ -28,8 +28,6 @@ from synth.files import write_whole
 from synth.safe_read import read_json, read_picture
 
 SETTINGS, LORA, WHOLE, GEOMETRY, HEAD = "adapter.json", "lora", "model", "geometry.safetensors", "head"
-_AT_ONCE = 256
-"""Sets of pictures that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +166,10 @@ class Adapter(nn.Module):
             found.append(Shown.of([read_picture(path) for path in one.pictures], K, size))
         return found
 
+    def _arrays(self, examples: Sequence[Example]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The same as arrays: each tensor would come from a worker as an open file, of which there may be few."""
+        return [(one.image.numpy(), one.K.numpy()) for one in self.shown(examples)]
+
     def questions(self, examples: Sequence[Example]) -> list[Question]:
         """Questions that name rows of a table by their order, where geometry is told; `tell` sets the table."""
         tells = self.geometry is not None
@@ -182,17 +184,19 @@ class Adapter(nn.Module):
             workers: processes that read pictures.
             show: a progress bar.
         """
-        if self.head is None:
+        if self.head is None or self.head_config is None:
             return None
         rows: dict[tuple[Path, ...], list[int]] = {}
         for row, one in enumerate(examples):
             rows.setdefault(one.pictures, []).append(row)
         first: Any = [examples[same[0]] for same in rows.values()]
         context = "fork" if workers else None  # the model goes along as it is
-        read = DataLoader(first, _AT_ONCE, collate_fn=self.shown, num_workers=workers, multiprocessing_context=context)
+        size = at_once(*self.head_config.image_size)
+        read = DataLoader(first, size, collate_fn=self._arrays, num_workers=workers, multiprocessing_context=context)
         table = torch.zeros(len(examples), FINDINGS, device=self.vlm.device)
         bar = tqdm(read, "the head looks", leave=False, disable=not show)
-        seen = chain.from_iterable(findings(self.head, shown) for shown in bar)
+        shown = ([Shown(*map(torch.from_numpy, one)) for one in arrays] for arrays in bar)
+        seen = chain.from_iterable(findings(self.head, some) for some in shown)
         for same, row in zip(rows.values(), seen, strict=True):
             table[same] = row
         return table

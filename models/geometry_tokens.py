@@ -30,8 +30,6 @@ _GRID = 4
 FINDINGS = 9 + 3 + 1 + 2 * _GRID**2
 """Numbers of a row: pose, its uncertainties, whether there are two pictures, log distances in both."""
 _INNER = 128
-_PIXELS = 2**20
-"""About as many are looked at at once."""
 
 
 def named(row: int) -> str:
@@ -76,6 +74,11 @@ class Shown:
         return Shown(small.permute(0, 3, 1, 2), camera.K.float())
 
 
+def at_once(width: int, height: int) -> int:
+    """Sets of pictures of a size that are looked at in one batch: about a million pixels."""
+    return max(2**20 // (width * height), 1)
+
+
 @torch.no_grad()
 def findings(model: Model, shown: Sequence[Shown]) -> Float[Tensor, "n findings"]:
     """What a geometry head tells of the pictures of each question."""
@@ -83,7 +86,8 @@ def findings(model: Model, shown: Sequence[Shown]) -> Float[Tensor, "n findings"
     table = torch.zeros(len(shown), FINDINGS, device=device)
     for count in {len(one.image) for one in shown}:
         alike = [row for row, one in enumerate(shown) if len(one.image) == count]
-        size = max(_PIXELS // shown[alike[0]].image[0, 0].numel(), 1)
+        height, width = shown[alike[0]].image.shape[-2:]
+        size = at_once(width, height)
         for start in range(0, len(alike), size):
             rows = alike[start : start + size]
             image = torch.stack([shown[row].image for row in rows]).to(device)

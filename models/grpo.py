@@ -33,7 +33,7 @@ _WARMUP = 0.05
 class GrpoConfig:
     """How a fine-tuned model goes on. Rates and weights are World2VLM's; models/world2vlm_grpo.yaml is its recipe.
 
-    The rate rises over the first twentieth of the steps, and then falls to 0.
+    The rate rises over the first twentieth of the steps, which theirs does not, and then falls to 0.
 
     Args:
         data: folder of the dataset; the scenes that `models.sft` holds out are held out here too.

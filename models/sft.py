@@ -74,8 +74,9 @@ _FREE = ("accelerator", "devices", "strategy", "loader_workers")
 
 
 def _settings(config: AdapterConfig, how: SftConfig) -> dict[str, Any]:
-    """What a run keeps to. Shares cannot go on from a state of whole weights: its moments have no names."""
-    kept = {name: value for name, value in asdict(how).items() if name not in _FREE or value == FSDP}
+    """What a run keeps to, also whether weights are shared out: Adam's moments have other names then."""
+    kept = {name: value for name, value in asdict(how).items() if name not in _FREE}
+    kept["strategy"] = FSDP if how.strategy == FSDP else "whole weights"
     return {"adapter": asdict(config), "sft": kept}
 
 
@@ -286,10 +287,10 @@ class _Data(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Each question once an epoch, but for those that make no whole batch."""
         trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        place, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         step = self.how.batch_size * world_size
         per_epoch = max(len(self.train) // step, 1) * step
-        return self._loader(self.train, Onward(per_epoch, len(self.train), self.how.seed, rank, world_size))
+        return self._loader(self.train, Onward(per_epoch, len(self.train), self.how.seed, place, world_size))
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The same each time."""

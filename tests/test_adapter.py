@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import filecmp
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,27 @@ def test_a_head_that_stays_as_it_is_looks_at_all_pictures_once(
     config = AdapterConfig(str(folder / "smol"), head=str(folder / "head"))
     sft(tmp_path / "m", config, SftConfig(str(folder / "data"), epochs=2, **TRAINING), show=False)
     assert len(looked) == len({one.pictures for one in every}) < len(every)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux does")
+def test_workers_read_pictures_with_few_open_files(folder: Path) -> None:
+    """A tensor that comes from a worker is an open file; where there are too many of them, both wait for ever."""
+    resource = pytest.importorskip("resource")
+    adapter = adapter_of(folder, "smol")
+    every = list(read_examples(folder / "data", adapter.unit))
+    assert len({one.pictures for one in every}) > 30
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("workers and reader wait for each other"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 30, hard))
+    signal.alarm(60)
+    try:
+        found = adapter.found(every, workers=1)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    alone = adapter.found(every)
+    assert found is not None and alone is not None and torch.equal(found, alone)
 
 
 def test_a_row_stays_with_its_question_however_a_batch_is_shuffled() -> None:

@@ -142,6 +142,8 @@ def test_an_interrupted_run_goes_on_from_its_last_state(
     assert begun[4:] == [2, 3] and (tmp_path / "g" / "adapter.json").is_file()
     rows = [json.loads(line) for line in (tmp_path / "g" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    rates = [row["learning_rate"] for row in rows]
+    assert rates[0] < rates[1] == how.learning_rate > rates[2] > rates[3], "rises, then falls"
     mine, whole = (Adapter.load(tmp_path / run).trained(with_head=False) for run in ("g", "whole"))
     for name, p in whole.items():
         torch.testing.assert_close(mine[name], p, atol=1e-4, rtol=1e-3)

@@ -92,7 +92,7 @@ def test_weights_that_are_shared_out_learn_what_whole_ones_do(folder: Path, tmp_
 
 def test_an_interrupted_run_of_lora_goes_on_with_its_shares(folder: Path, tmp_path: Path) -> None:
     assert "cut off" in tuned(folder, tmp_path / "cut", "fsdp", "half", rank=4, stop_in=6)
-    assert not (tmp_path / "cut" / "adapter.json").exists()
+    assert (tmp_path / "cut" / "state" / "last.ckpt").is_file() and not (tmp_path / "cut" / "adapter.json").exists()
     for name, strategy in (("cut", "fsdp"), ("whole", "ddp")):
         tuned(folder, tmp_path / name, strategy, "half", rank=4)
     mine, theirs = (learned(tmp_path / name) for name in ("cut", "whole"))
@@ -102,6 +102,8 @@ def test_an_interrupted_run_of_lora_goes_on_with_its_shares(folder: Path, tmp_pa
     )
     ratio = float((found - whole).norm() / whole.norm())
     assert float(whole.norm()) > 0.1 and ratio < 0.1, ratio
+    rows = [json.loads(line) for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1], "the first epoch was not run again"
     state = torch.load(tmp_path / "cut" / "state" / "last.ckpt", weights_only=True)["state_dict"]
     assert {name.removeprefix("adapter.") for name in state} == mine.keys()
 
@@ -119,11 +121,14 @@ def test_what_shares_cannot_do_is_refused(options: dict[str, Any], message: str)
 
 
 def test_shares_do_not_go_on_from_whole_weights(folder: Path, tmp_path: Path) -> None:
-    """Adam's moments of whole weights have numbers, and shares would take them for other weights'."""
+    """Adam's moments of whole weights have numbers, and shares would take them for other weights'; nor the reverse."""
     config, how = AdapterConfig(str(folder / "smol")), SftConfig(str(folder / "data"), accelerator="cpu")
     claim(tmp_path / "m", _settings(config, how))
-    with pytest.raises(ValueError, match="was begun with strategy = None, this call has 'fsdp'"):
+    with pytest.raises(ValueError, match="was begun with strategy = 'whole weights', this call has 'fsdp'"):
         sft(tmp_path / "m", config, replace(how, strategy="fsdp"), show=False)
+    claim(tmp_path / "s", _settings(config, replace(how, strategy="fsdp")))
+    with pytest.raises(ValueError, match="was begun with strategy = 'fsdp', this call has 'whole weights'"):
+        sft(tmp_path / "s", config, how, show=False)
 
 
 def test_a_model_without_layers_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

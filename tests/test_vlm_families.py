@@ -12,6 +12,7 @@ from vlm_cases import tiny_folder
 from models.adapter import Adapter, AdapterConfig
 from models.chat import IGNORED, Question, encoded
 from models.grpo import GrpoConfig, grpo
+from models.sft import SftConfig, sft
 from models.vlm_folder import load_vlm
 from synth.export import read_examples
 
@@ -42,7 +43,8 @@ def test_any_family_goes_the_whole_way(folder: Path, tmp_path: Path, family: str
     assert [text.strip() for text in told] == answers
     together = adapter.eval().answers(adapter.asked(some), 6)
     assert together == [adapter.answers(adapter.asked([one]), 6)[0] for one in some]
-    adapter.save(tmp_path / "sft")
+    sft(tmp_path / "sft", adapter.config, SftConfig(str(folder / "data"), accelerator="cpu", devices=1), show=False)
+    adapter = Adapter.load(tmp_path / "sft")
     if family == "llava_onevision":
         with pytest.raises(ValueError, match="trl has no place for batch_num_images, which"):
             grpo(tmp_path / "grpo", how(folder, tmp_path), show=False)

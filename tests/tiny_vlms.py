@@ -80,26 +80,6 @@ def qwen3(folder: Path) -> None:
     _qwen(folder, "Qwen3VL", {"head_dim": 16}, vision, size=size, patch_size=16)
 
 
-def smol(folder: Path) -> None:
-    from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
-    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
-
-    words = tokenizer_of(TEXT, 400, SPECIAL, TEMPLATE, END, PAD, splits_digits=False)
-    config = SmolVLMConfig(
-        text_config=_text(len(words)) | {"model_type": "llama", "pad_token_id": words.pad_token_id},
-        vision_config=VISION,
-        image_token_id=words.convert_tokens_to_ids("<image>"),
-        scale_factor=2,
-        pad_token_id=words.pad_token_id,
-    )
-    SmolVLMForConditionalGeneration(config).save_pretrained(folder)
-    words.save_pretrained(folder)
-    SmolVLMImageProcessorPil(
-        size={"longest_edge": 64}, max_image_size={"longest_edge": 64}, do_image_splitting=False
-    ).save_pretrained(folder)
-    (folder / "processor_config.json").write_text('{"image_seq_len": 4, "processor_class": "SmolVLMProcessor"}')
-
-
 VISION = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -199,11 +179,11 @@ def llava_onevision(folder: Path) -> None:
     _saved(folder, "LlavaOnevision", words, config, reader | {"image_grid_pinpoints": pinpoints}, **processor)
 
 
-def idefics3(folder: Path) -> None:
-    from transformers import Idefics3Config
+def _scaled(folder: Path, family: str) -> None:
+    import transformers
 
     words = tokenizer_of(TEXT, 400, SPECIAL, TEMPLATE, END, PAD, splits_digits=False)
-    config = Idefics3Config(
+    config = getattr(transformers, f"{family}Config")(
         text_config=_text(len(words)) | {"model_type": "llama", "pad_token_id": words.pad_token_id},
         vision_config=VISION,
         image_token_id=words.convert_tokens_to_ids("<image>"),
@@ -211,5 +191,13 @@ def idefics3(folder: Path) -> None:
         pad_token_id=words.pad_token_id,
     )
     edge = {"longest_edge": 64}
-    reader = {"image_processor_type": "Idefics3ImageProcessor", "size": edge, "max_image_size": edge}
-    _saved(folder, "Idefics3", words, config, reader | {"do_image_splitting": False}, image_seq_len=4)
+    reader = {"image_processor_type": f"{family}ImageProcessor", "size": edge, "max_image_size": edge}
+    _saved(folder, family, words, config, reader | {"do_image_splitting": False}, image_seq_len=4)
+
+
+def smol(folder: Path) -> None:
+    _scaled(folder, "SmolVLM")
+
+
+def idefics3(folder: Path) -> None:
+    _scaled(folder, "Idefics3")
