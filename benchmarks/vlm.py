@@ -55,31 +55,51 @@ class Size:
         grpo_per_task: questions that are rewarded.
         batch: questions of a step, of fine-tuning; questions: of a step that is rewarded.
         rate: the highest; grpo_rates: of what is rewarded, once for each. at_once: of these.
-        workers: that read pictures.
+        workers: that read pictures. device: that trains and answers.
     """
 
-    width: int
-    layers: int
-    vision_width: int
-    vision_layers: int
-    image: int
-    patch: int
-    rooms: int
-    test_rooms: int
-    epochs: int
-    grpo_per_task: int
-    batch: int
-    questions: int
-    rate: float
-    grpo_rates: tuple[float, ...]
-    at_once: int
-    workers: int
-    precision: str
+    width: int = 128
+    layers: int = 4
+    vision_width: int = 64
+    vision_layers: int = 3
+    image: int = 128
+    patch: int = 16
+    rooms: int = 60
+    test_rooms: int = 12
+    epochs: int = 10
+    grpo_per_task: int = 40
+    batch: int = 16
+    questions: int = 2
+    rate: float = 1e-3
+    grpo_rates: tuple[float, ...] = (1e-5,)
+    at_once: int = 1
+    workers: int = 0
+    precision: str = "32-true"
+    device: str = "cpu"
 
 
 SIZES = {
-    "cpu": Size(128, 4, 64, 3, 128, 16, 60, 12, 10, 40, 16, 2, 1e-3, (1e-5,), 1, 0, "32-true"),
-    "gpu": Size(512, 8, 256, 6, 64, 8, 640, 40, 4, 320, 64, 32, 6e-4, (5e-6, 2e-5), 2, 5, "bf16-mixed"),
+    "cpu": Size(),
+    "gpu": Size(
+        width=512,
+        layers=8,
+        vision_width=256,
+        vision_layers=6,
+        image=64,
+        patch=8,
+        rooms=640,
+        test_rooms=40,
+        epochs=4,
+        grpo_per_task=320,
+        batch=64,
+        questions=32,
+        rate=6e-4,
+        grpo_rates=(5e-6, 2e-5),
+        at_once=2,
+        workers=5,
+        precision="bf16-mixed",
+        device="cuda",
+    ),
 }
 SPECIAL = (
     "<|im_start|>",
@@ -116,7 +136,7 @@ def main() -> None:
         about = _about(args, data) | {"questions": len(texts), "parameters": parameters}
         for told in args.told:
             if told not in _rows(rows_file, about):
-                found = Run(root, data, size, args, args.head if told == "yes" else None).stages()
+                found = Run(root, data, size, args.head if told == "yes" else None).stages()
                 with rows_file.open("a") as file:
                     file.write(json.dumps({"told": told, "about": about, **found}) + "\n")
         rows = _rows(rows_file, about)
@@ -134,7 +154,7 @@ def _about(args: argparse.Namespace, data: Path) -> dict[str, Any]:
             raise ValueError(f"{data / name} must have the rooms of --size {args.size}, as --only-rooms makes them")
     weights = hashlib.sha256((args.head / WEIGHTS).read_bytes()).hexdigest()
     commit = {"commit": args.commit, "uncommitted_changes": False} if args.commit else {}
-    gpu = {"gpu": torch.cuda.get_device_name()} if args.size == "gpu" else {}
+    gpu = {"gpu": torch.cuda.get_device_name()} if size.device == "cuda" else {}
     return {
         "settings": {"size": args.size, **asdict(size)},
         "rooms": rooms,
@@ -191,7 +211,6 @@ class Run:
     root: Path
     data: Path
     size: Size
-    args: argparse.Namespace
     head: Path | None
 
     def stages(self) -> dict[str, Any]:
@@ -209,7 +228,7 @@ class Run:
 
     @property
     def _common(self) -> dict[str, str]:
-        return {"accelerator": "auto" if self.args.size == "gpu" else "cpu", "precision": self.size.precision}
+        return {"accelerator": "cpu" if self.size.device == "cpu" else "auto", "precision": self.size.precision}
 
     def _fine_tuned(self, tuned: Path) -> Mapping[str, Any]:
         how = SftConfig(
@@ -256,7 +275,7 @@ class Run:
 
     def answered(self, model: Path, *, is_shuffled: bool = False) -> dict[str, Any]:
         """Exact scores on rooms of another seed, as they are and with chance taken off, by task."""
-        adapter = Adapter.load(model).to("cuda" if self.args.size == "gpu" else "cpu")
+        adapter = Adapter.load(model).to(self.size.device)
         asking = of_dataset(adapter, self.data / "test")
         out = self.root / f"{model.name}{'-others' if is_shuffled else ''}.jsonl"
         asking = _of_others(adapter, asking) if is_shuffled else asking

@@ -81,6 +81,7 @@ def test_boxes_are_written_in_the_unit_of_the_model(folder: Path) -> None:
     )
     assert pixels.scale(64, 64) == (56, 56), "what its image processor makes of 64 x 64 pixels"
     assert pixels.scale(640, 640) == (112, 112) and thousandths.scale(64, 64) == (1000, 1000)
+    assert unit_of(load_processor(str(folder / "qwen3")), "qwen3_vl") == thousandths
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -14,6 +14,7 @@ from models.chat import IGNORED, Question, encoded
 from models.grpo import GrpoConfig, grpo
 from models.sft import SftConfig, sft
 from models.vlm_folder import load_vlm
+from synth.box_units import THOUSANDTHS
 from synth.export import read_examples
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed in v6:FutureWarning")
@@ -30,6 +31,7 @@ def test_any_family_goes_the_whole_way(folder: Path, tmp_path: Path, family: str
     torch.manual_seed(0)
     getattr(tiny_vlms, family)(tmp_path / "base")
     adapter = Adapter.new(AdapterConfig(str(tmp_path / "base"), rank=4, head=str(folder / "head")))
+    assert adapter.unit is THOUSANDTHS
     found = {one.task_type: one for one in read_examples(folder / "data", adapter.unit)}
     some, answers = list(found.values()), [one.answer for one in found.values()]
     batch = encoded(adapter.processor, adapter.asked(some), answers)
